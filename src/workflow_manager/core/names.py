@@ -1,0 +1,192 @@
+"""Names of objects: batches, validations and task markers. Nothing else formats or parses keys.
+
+A batch's objects are `{aggregation}/{yyyy}/{mm}/{dd}/{HH}/{MM}/{batch}.{infix}` with
+`.avro` and `.sig` behind the other two. Other organisations write these names, so
+every parser here takes any string at all and answers for each whether it is one.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import IntFlag
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from workflow_manager.core.windows import Window
+
+INGESTION = "batch"
+MARKERS = "task-markers"
+MARKER_PREFIX = MARKERS + "/"
+
+# "2026/11/22/18/" and the "05" of the minute behind it.
+_HOUR = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}/")
+_MINUTES = frozenset(f"{minute:02}" for minute in range(60))
+_HOUR_LENGTH = len("2026/11/22/18/")
+_TAIL_ID = len("05/")
+# A batch ID with a marker's time inside could give its marker the name of another's.
+_MARKER_TIME = re.compile(r"(?:^|-)[0-9]{4}(?:-[0-9]{2}){4}-")
+_MARKER_TIME_DASHES = 5
+
+
+class Part(IntFlag):
+    """Which of a batch's three objects a name stands for."""
+
+    NONE = 0
+    HEADER = 1
+    PACKETS = 2
+    SIGNATURE = 4
+    ALL = 7
+
+
+class Batch(NamedTuple):
+    """One batch of an aggregation; `time` is `yyyy/mm/dd/HH/MM` (UTC), as in its objects' names.
+
+    Times of this form are in order as text, so batches sort by time, then ID.
+    """
+
+    time: str
+    id: str
+
+
+class KeyRange(NamedTuple):
+    """The keys with `prefix` that are greater than `after` and less than `before`."""
+
+    prefix: str
+    after: str
+    before: str
+
+
+def path_time(time: datetime) -> str:
+    """`time` as object names and messages have it: `2020/10/31/20/29`."""
+    return f"{time.year:04}/{time.month:02}/{time.day:02}/{time.hour:02}/{time.minute:02}"
+
+
+def marker_time(time: datetime) -> str:
+    """`time` as markers have it: `2020-10-31-20-29`."""
+    return path_time(time).replace("/", "-")
+
+
+def validity_infix(index: int) -> str:
+    """The infix of the validations that the processor of this index (0 is the first) writes."""
+    return f"validity_{index}"
+
+
+@lru_cache
+def suffixes(infix: str) -> Mapping[str, Part]:
+    """The endings of the names of a batch's objects, and what each stands for."""
+    return MappingProxyType(
+        {f".{infix}": Part.HEADER, f".{infix}.avro": Part.PACKETS, f".{infix}.sig": Part.SIGNATURE}
+    )
+
+
+def object_key(aggregation: str, batch: Batch, suffix: str) -> str:
+    """The name of the object of `batch` with this ending."""
+    return f"{aggregation}/{batch.time}/{batch.id}{suffix}"
+
+
+def batch_range(aggregation: str, window: Window) -> KeyRange:
+    """Where the objects of all batches in `window` are, and as little else as can be said."""
+    prefix = f"{aggregation}/"
+    return KeyRange(prefix, prefix + path_time(window.begin), prefix + path_time(window.end))
+
+
+def marker_range(aggregation: str, window: Window) -> KeyRange:
+    """Where the markers of all intake tasks in `window` are."""
+    prefix = f"{MARKER_PREFIX}intake-{aggregation}-"
+    return KeyRange(prefix, prefix + marker_time(window.begin), prefix + marker_time(window.end))
+
+
+def intake_marker(aggregation: str, batch: Batch) -> str:
+    """The key of the marker which says that the intake of `batch` is scheduled."""
+    return f"{MARKER_PREFIX}intake-{aggregation}-{batch.time.replace('/', '-')}-{batch.id}"
+
+
+def aggregate_marker(aggregation: str, window: Window) -> str:
+    """The key of the marker which says that the aggregation of `window` is scheduled."""
+    return f"{MARKER_PREFIX}aggregate-{aggregation}-{marker_time(window.begin)}-{marker_time(window.end)}"
+
+
+def marker_content(marker: str) -> bytes:
+    """What stands in a marker: its own name without the directory."""
+    return marker.removeprefix(MARKER_PREFIX).encode()
+
+
+def aggregation_problem(aggregation: str) -> str | None:
+    """Why a top-level directory cannot be an aggregation's, or None if it can."""
+    if not aggregation:
+        return "the name of the aggregation is empty"
+    if not _is_text(aggregation):
+        return "the name of the aggregation is not UTF-8"
+    return None
+
+
+def hour_of(key: str, prefix: str) -> str | None:
+    """The `yyyy/mm/dd/HH/` that follows `prefix` in a key, or None if no hour does."""
+    hour = key[len(prefix) : len(prefix) + _HOUR_LENGTH]
+    return hour if key.startswith(prefix) and _is_hour(hour) else None
+
+
+def split_suffix(name: str, endings: Mapping[str, Part]) -> tuple[str, Part]:
+    """The name without its ending, and what the ending stands for.
+
+    A name with no ending of these is a batch of its own that can never be ready:
+    the Go program counts it so, and its figures are the reference.
+    """
+    for ending, part in endings.items():
+        if name.endswith(ending):
+            return name[: -len(ending)], part
+    return name, Part.NONE
+
+
+def tail_problem(tail: str) -> str | None:
+    """Why `MM/{batch}` cannot be the end of a batch's name, or None if it can."""
+    batch = tail[_TAIL_ID:]
+    if tail[:2] not in _MINUTES or tail[2:_TAIL_ID] != "/":
+        return "no minute follows the hour"
+    if not batch:
+        return "the batch ID is empty"
+    if "/" in batch:
+        return "the batch ID holds a slash"
+    if not _is_text(batch):
+        return "the batch ID is not UTF-8"
+    if batch.count("-") >= _MARKER_TIME_DASHES and _MARKER_TIME.search(batch):
+        return "the batch ID holds a time, so that its marker could be another batch's"
+    return None
+
+
+def tail_batch(hour: str, tail: str) -> Batch:
+    """The batch that `MM/{batch}` behind an hour (`yyyy/mm/dd/HH/`) names."""
+    return Batch(hour + tail[:2], tail[_TAIL_ID:])
+
+
+def parse_key(key: str, aggregation: str, infix: str) -> tuple[Batch, Part] | None:
+    """The batch and the part that an object's name stands for; None if the name is malformed."""
+    prefix = f"{aggregation}/"
+    hour = hour_of(key, prefix)
+    if hour is None:
+        return None
+    tail, part = split_suffix(key[len(prefix) + _HOUR_LENGTH :], suffixes(infix))
+    return None if tail_problem(tail) else (tail_batch(hour, tail), part)
+
+
+@lru_cache(maxsize=4096)
+def _is_hour(text: str) -> bool:
+    if not _HOUR.fullmatch(text):
+        return False
+    year, month, day, hour, _ = text.split("/")
+    try:
+        datetime(int(year), int(month), int(day), int(hour))  # noqa: DTZ001  (only to see whether there is such a time)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_text(name: str) -> bool:
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # lone surrogates: bytes of a file name that are not UTF-8
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""What a run found and did, as figures: one set for each aggregation, and the failures."""
+
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(slots=True)
+class Figures:
+    """The figures of one aggregation; each field is the metric `workflow_manager_{field}`."""
+
+    ingestions_found: int = 0
+    incomplete_ingestions_found: int = 0
+    aggregate_ingestions_found: int = 0
+    aggregate_incomplete_ingestions_found: int = 0
+    peer_validations_found: int = 0
+    incomplete_peer_validations_found: int = 0
+    aggregate_ingestions_missing_peer_validation: int = 0
+    malformed_objects_found: int = 0
+    intake_tasks_scheduled: int = 0
+    intake_tasks_skipped_due_to_marker: int = 0
+    intake_tasks_failed: int = 0
+    aggregation_tasks_scheduled: int = 0
+    aggregation_tasks_skipped_due_to_marker: int = 0
+    aggregation_tasks_failed: int = 0
+    number_of_batches_in_aggregation: int = 0
+
+    def add(self, other: "Figures") -> None:
+        """Add the other's figures to these."""
+        for name in FIGURES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+FIGURES = tuple(figure.name for figure in fields(Figures))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that this run could not do. `aggregation` is empty if it concerns the whole run."""
+
+    aggregation: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The outcome of a run.
+
+    `failures` holds the first of them for people to read, `failure_count` says how many
+    there were. `stopped` is why the run ended before everything was looked at, if it did.
+    """
+
+    dry_run: bool
+    figures: dict[str, Figures] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    failure_count: int = 0
+    stopped: str = ""
+    runtime_seconds: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything that was due has been published and marked."""
+        return not self.failure_count and not self.stopped
+
+    def total(self) -> Figures:
+        """The figures of all aggregations together."""
+        total = Figures()
+        for figures in self.figures.values():
+            total.add(figures)
+        return total

@@ -1,0 +1,65 @@
+"""The two kinds of task, and the messages that `facilitator` workers read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from workflow_manager.core.names import Batch, aggregate_marker, intake_marker, path_time
+from workflow_manager.core.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeTask:
+    """Take in one ingestion batch: check it and write our own validation of it."""
+
+    aggregation: str
+    batch: Batch
+
+    @property
+    def marker(self) -> str:
+        """The key of the marker that says that this task is scheduled."""
+        return intake_marker(self.aggregation, self.batch)
+
+    def message(self, trace_id: str) -> bytes:
+        """The message body, as JSON in UTF-8."""
+        return _encode(
+            {
+                "trace-id": trace_id,
+                "aggregation-id": self.aggregation,
+                "batch-id": self.batch.id,
+                "date": self.batch.time,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AggregationTask:
+    """Sum up the batches of one window that both processors have validated, in order of time."""
+
+    aggregation: str
+    window: Window
+    batches: tuple[Batch, ...]
+
+    @property
+    def marker(self) -> str:
+        """The key of the marker that says that this task is scheduled."""
+        return aggregate_marker(self.aggregation, self.window)
+
+    def message(self, trace_id: str) -> bytes:
+        """The message body, as JSON in UTF-8."""
+        return _encode(
+            {
+                "trace-id": trace_id,
+                "aggregation-id": self.aggregation,
+                "aggregation-start": path_time(self.window.begin),
+                "aggregation-end": path_time(self.window.end),
+                "batches": [{"id": batch.id, "time": batch.time} for batch in self.batches],
+            }
+        )
+
+
+Task = IntakeTask | AggregationTask
+
+
+def _encode(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,77 @@
+"""The errors of this program: what failed, on what, why, and what to do about it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class WorkflowManagerError(Exception):
+    """Something failed; the message is written for the person who has to mend it.
+
+    `operation` and `subject` say what was being done to which bucket, object or
+    topic; `cause` says what went wrong; `advice` says what to check or change.
+    """
+
+    def __init__(self, operation: str, subject: str, cause: str, advice: str = "") -> None:
+        super().__init__(operation, subject, cause, advice)
+        self.operation = operation
+        self.subject = subject
+        self.cause = cause
+        self.advice = advice
+
+    def __str__(self) -> str:
+        message = f"could not {self.operation} {self.subject}: {self.cause}"
+        return f"{message} ({self.advice})" if self.advice else message
+
+
+class StorageError(WorkflowManagerError):
+    """A bucket could not be listed, read or written; `subject` is its URL and the key."""
+
+
+class QueueError(WorkflowManagerError):
+    """A message was not acknowledged; `subject` is the topic or the task."""
+
+
+class MessageTooLargeError(QueueError):
+    """A message is over the queue's limit. It was not sent, and sending it again cannot help."""
+
+
+class MetricsError(WorkflowManagerError):
+    """The metrics of a finished run could not be delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong with the configuration: the flag, the value it got, and the problem."""
+
+    flag: str
+    value: str
+    problem: str
+
+    def __str__(self) -> str:
+        if not self.flag:
+            return self.problem
+        return f"{self.flag}={self.value!r}: {self.problem}" if self.value else f"{self.flag}: {self.problem}"
+
+
+class ConfigError(Exception):
+    """The configuration has mistakes; all those that were found, not only the first."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("; ".join(map(str, self.mistakes)))
+
+
+class MissingExtraError(ConfigError):
+    """A URL scheme or queue kind needs libraries that are installed only with an extra."""
+
+    def __init__(self, what: str, extra: str, module: str) -> None:
+        super().__init__(
+            [
+                Mistake(
+                    "",
+                    "",
+                    f"{what} needs the Python module {module!r}, which is not installed: "
+                    f"pip install 'workflow-manager[{extra}]'",
+                )
+            ]
+        )

@@ -1,0 +1,309 @@
+"""What happens in a run, as frozen records with stable names and fields.
+
+`name` identifies the kind of event in logs and is never reused for another meaning.
+`message` is for people, `fields` for machines; `docs/reference/events.md` lists both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from workflow_manager.core.batches import Malformed
+from workflow_manager.core.plan import Skip
+from workflow_manager.core.report import RunReport
+from workflow_manager.core.tasks import Task
+from workflow_manager.core.windows import Window
+from workflow_manager.observe.wording import describe, iso_interval, quote, span, task_fields
+
+
+class Severity(StrEnum):
+    """How much an event matters, in the words of Google Cloud Logging."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Anything that happens in a run."""
+
+    name: ClassVar[str]
+    severity: ClassVar[Severity] = Severity.INFO
+
+    @property
+    def message(self) -> str:
+        """One sentence for a person."""
+        raise NotImplementedError
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """The facts, by the names that they have in a JSON log line."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run has begun; these are its windows."""
+
+    name: ClassVar[str] = "run.started"
+    intake: Window
+    aggregation: Window
+    dry_run: bool
+
+    @property
+    def message(self) -> str:
+        return f"looking for intake from {span(self.intake)}, for aggregation from {span(self.aggregation)}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {
+            "intake window": iso_interval(self.intake),
+            "aggregation window": iso_interval(self.aggregation),
+            "dry run": self.dry_run,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AggregationsFound(Event):
+    """The ingestion bucket has been asked for its aggregations."""
+
+    name: ClassVar[str] = "aggregations.found"
+    count: int
+
+    @property
+    def message(self) -> str:
+        return f"found {self.count} aggregations"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {"count": self.count}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsMalformed(Event):
+    """Objects with names that no batch can have were skipped; the first of them are named."""
+
+    name: ClassVar[str] = "objects.malformed"
+    severity: ClassVar[Severity] = Severity.WARNING
+    aggregation: str
+    bucket: str
+    count: int
+    examples: tuple[Malformed, ...]
+
+    @property
+    def message(self) -> str:
+        first = self.examples[0]
+        such = f"{quote(first.key)}: {first.problem}"
+        return f"skipped {self.count} malformed names in {self.bucket}, such as {such}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {
+            "aggregation ID": self.aggregation,
+            "bucket": self.bucket,
+            "count": self.count,
+            "examples": [quote(example.key) for example in self.examples],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent(Event):
+    """Something happened to one task."""
+
+    task: Task
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return task_fields(self.task)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScheduled(TaskEvent):
+    """The queue has acknowledged a task's message."""
+
+    name: ClassVar[str] = "task.scheduled"
+    topic: str
+    trace_id: str
+
+    @property
+    def message(self) -> str:
+        return f"scheduled {describe(self.task)}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {"trace ID": self.trace_id, **task_fields(self.task), "topic": self.topic}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWouldBeScheduled(TaskEvent):
+    """A dry run would have published this task, and written its marker."""
+
+    name: ClassVar[str] = "task.would_be_scheduled"
+    topic: str
+
+    @property
+    def message(self) -> str:
+        return f"would schedule {describe(self.task)} on {self.topic}, and write {quote(self.task.marker)}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {**task_fields(self.task), "topic": self.topic, "marker": self.task.marker}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed(TaskEvent):
+    """A task was not published; the next run will try again."""
+
+    name: ClassVar[str] = "task.failed"
+    severity: ClassVar[Severity] = Severity.ERROR
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"did not schedule {describe(self.task)}: {self.error}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {**task_fields(self.task), "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerFailed(TaskEvent):
+    """A task was published but not marked, so the next run will publish it again."""
+
+    name: ClassVar[str] = "marker.failed"
+    severity: ClassVar[Severity] = Severity.ERROR
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"scheduled {describe(self.task)}, but it will be repeated: {self.error}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {**task_fields(self.task), "marker": self.task.marker, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSkipped(Event):
+    """Ready batches of one hour were left out, all for the same reason."""
+
+    name: ClassVar[str] = "intake.skipped"
+    severity: ClassVar[Severity] = Severity.DEBUG
+    aggregation: str
+    hour: str
+    count: int
+    reason: Skip
+
+    @property
+    def message(self) -> str:
+        of = quote(self.aggregation)
+        return f"skipped the intake of {self.count} batches of {of} at {self.hour}: {self.reason}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {
+            "aggregation ID": self.aggregation,
+            "hour": self.hour,
+            "count": self.count,
+            "reason": self.reason.name.lower(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AggregationSkipped(Event):
+    """No aggregation task is due in the window."""
+
+    name: ClassVar[str] = "aggregation.skipped"
+    severity: ClassVar[Severity] = Severity.DEBUG
+    aggregation: str
+    reason: Skip
+
+    @property
+    def message(self) -> str:
+        return f"skipped the aggregation of {quote(self.aggregation)}: {self.reason}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {"aggregation ID": self.aggregation, "reason": self.reason.name.lower()}
+
+
+@dataclass(frozen=True, slots=True)
+class PartFailed(Event):
+    """Something could not be read; what it leaves undone is said. The rest goes on."""
+
+    name: ClassVar[str] = "part.failed"
+    severity: ClassVar[Severity] = Severity.ERROR
+    aggregation: str
+    consequence: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        of = f" of {quote(self.aggregation)}" if self.aggregation else ""
+        return f"{self.consequence}{of}: {self.error}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {"aggregation ID": self.aggregation, "consequence": self.consequence, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopping(Event):
+    """The run starts nothing new; what is in flight is finished and marked."""
+
+    name: ClassVar[str] = "run.stopping"
+    severity: ClassVar[Severity] = Severity.ERROR
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"stopping early: {self.reason}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {"reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """The run is over."""
+
+    name: ClassVar[str] = "run.finished"
+    report: RunReport
+
+    @property
+    def message(self) -> str:
+        total = self.report.total()
+        did = "would schedule" if self.report.dry_run else "scheduled"
+        text = (
+            f"{did} {total.intake_tasks_scheduled} intake and {total.aggregation_tasks_scheduled}"
+            f" aggregation tasks of {len(self.report.figures)} aggregations"
+        )
+        if total.malformed_objects_found:
+            text += f"; {total.malformed_objects_found} malformed objects"
+        if self.report.stopped:
+            text += f"; stopped early: {self.report.stopped}"
+        if self.report.failure_count:
+            text += f"; {self.report.failure_count} failures"
+        return text
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        total = self.report.total()
+        return {
+            "succeeded": self.report.succeeded,
+            "intake tasks scheduled": total.intake_tasks_scheduled,
+            "intake tasks skipped": total.intake_tasks_skipped_due_to_marker,
+            "intake tasks failed": total.intake_tasks_failed,
+            "aggregation tasks scheduled": total.aggregation_tasks_scheduled,
+            "aggregation tasks skipped": total.aggregation_tasks_skipped_due_to_marker,
+            "aggregation tasks failed": total.aggregation_tasks_failed,
+            "malformed objects": total.malformed_objects_found,
+            "failures": self.report.failure_count,
+            "stopped": self.report.stopped,
+            "runtime seconds": round(self.report.runtime_seconds, 3),
+        }

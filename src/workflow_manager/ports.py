@@ -1,0 +1,177 @@
+"""What the pipeline needs of the world outside. Every store and queue keeps these contracts.
+
+`workflow_manager.testing` has the suites that check them; each built-in adapter
+passes the same one, and so must anyone else's.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Protocol, Self
+
+from workflow_manager.errors import QueueError
+from workflow_manager.observe.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A flag that an adapter adds to the command line, named with the adapter's kind in front.
+
+    `parse` turns the text given for it into a value and raises ValueError, with the
+    reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
+    """
+
+    name: str
+    help: str
+    default: str = ""
+    parse: Callable[[str], object] = str
+    is_switch: bool = False
+    required: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long requests to a service may take, in seconds, and how often they are tried."""
+
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    tries: int = 6
+    total_timeout: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an adapter is opened with. It reads nothing else: no flags, no environment.
+
+    `options` has the parsed value of each of the adapter's options that was given or has a
+    default; `identity` is the role to take on, or empty; `environ` is the environment.
+    """
+
+    options: Mapping[str, object] = field(default_factory=dict)
+    identity: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
+
+
+class ObjectStore(Protocol):
+    """One bucket: objects with keys, in the order of their UTF-8 bytes. Safe for use by many threads.
+
+    Methods raise StorageError, after whatever retries make sense for the service.
+    Constructing or opening a store sends no request.
+    """
+
+    url: str
+
+    @classmethod
+    def open(cls, url: str, settings: Settings) -> Self:
+        """The bucket at `url`; raises ConfigError if that, or its identity, cannot be right."""
+        ...
+
+    def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
+        """The keys with `prefix` that are greater than `after` and, if given, less than `before`.
+
+        In ascending order and lazily, in pages as the service gives them: a page is
+        fetched when it is asked for. No page is empty.
+        """
+        ...
+
+    def list_directories(self, prefix: str) -> Iterator[Sequence[str]]:
+        """The next path components, each once, of the keys with `prefix` that have a `/` behind it.
+
+        In pages, without the `/`; `a//b` has an empty component behind `a/`.
+        """
+        ...
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object, or replace it. It is durable when this returns, and never seen in part."""
+        ...
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Write an object unless it exists; whether it was written. Of several at once, one wins."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """The content of an object, or None if there is no object of this name."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it is no error if there is none."""
+        ...
+
+    def unstorable(self, key: str) -> str | None:
+        """Why no object of this name can ever be put here, or None if one can. Sends no request."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and files. Nothing is called after this."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A task's message. `group` is the aggregation, `key` is the same for each repeat of the task.
+
+    Queues that order or deduplicate use these two; others leave them.
+    """
+
+    body: bytes
+    group: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a queue takes: messages in a request, bytes in a request, bytes in one message."""
+
+    messages: int
+    request_bytes: int
+    message_bytes: int
+
+
+class TaskQueue(Protocol):
+    """Where tasks are published, under topics. Safe for use by many threads.
+
+    Opening a queue sends no request and has no effect that anyone could see.
+    """
+
+    kind: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]]
+    limits: ClassVar[Limits]
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The queue; raises ConfigError if the settings cannot be right."""
+        ...
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Called once before any work, never in a dry run: create what the settings say to create."""
+        ...
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+        """Publish messages that are within `limits`; for each, in order, None or why it failed.
+
+        None means that the queue has acknowledged it and will keep it whatever happens to us.
+        Raises QueueError if the request failed as a whole, so that none is known to be there.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections and files. Nothing is called after this."""
+        ...
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now(self) -> datetime:
+        """The time now, in UTC."""
+        ...
+
+
+class Observer(Protocol):
+    """Someone who wants to know what happens. Called from many threads."""
+
+    def notify(self, event: Event) -> None:
+        """Something happened. Must not raise, and should not take long."""
+        ...

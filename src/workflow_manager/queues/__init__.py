@@ -1,0 +1,1 @@
+"""Task queues, one kind a file."""

@@ -1,0 +1,1 @@
+"""Buckets, one kind a file."""
