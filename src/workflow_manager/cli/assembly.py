@@ -66,7 +66,7 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
         config = configure(parsed.values, clock_time)
     except ConfigError as error:
         mistakes.extend(error.mistakes)
-    stores = _open_stores(parsed, environ, opened, mistakes)
+    stores = open_stores(parsed, environ, opened, mistakes)
     if not mistakes:
         try:
             queue = wiring.open_queue(str(parsed.values[KIND]), parsed.values, environ, opened)
@@ -74,19 +74,23 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
             mistakes.extend(error.mistakes)
     if mistakes or config is None or queue is None:
         raise ConfigError(mistakes)
-    return Assembly(config, Buckets(*stores), queue)
+    return Assembly(config, Buckets(*stores.values()), queue)
 
 
-def _open_stores(
+def open_stores(
     parsed: Parsed, environ: Mapping[str, str], opened: ExitStack, mistakes: list[Mistake]
-) -> list[ObjectStore]:
-    stores = []
+) -> dict[str, ObjectStore]:
+    """The buckets that URLs are given for, by their flags, to be closed with `opened`.
+
+    Mistakes are added to `mistakes`.
+    """
+    stores = {}
     for bucket, identity in BUCKETS:
         if bucket not in parsed.values:
-            continue  # required, so that it is among the mistakes already
+            continue
         url, role = str(parsed.values[bucket]), str(parsed.values.get(identity, ""))
         try:
-            stores.append(wiring.open_store(f"--{bucket}", url, role, environ, opened))
+            stores[bucket] = wiring.open_store(f"--{bucket}", url, role, environ, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     return stores

@@ -43,10 +43,11 @@ def environment_twin(name: str) -> str:
 class Flags:
     """The flags of one command."""
 
-    def __init__(self, command: str, summary: str, groups: Sequence[Group]) -> None:
-        self.command = command
-        self.summary = summary
+    def __init__(self, command: str, summary: str, groups: Sequence[Group], usage: str = "") -> None:
+        self._command = command
+        self._summary = summary
         self.groups = groups
+        self._usage = usage or f"{command} [flags]"
         self._options: dict[str, Option] = {}
         for group in groups:
             for option in group.options:
@@ -120,9 +121,9 @@ class Flags:
         import argparse  # noqa: PLC0415 (only help needs it, and every run would pay for it)
 
         parser = argparse.ArgumentParser(
-            prog=f"{PROGRAM} {self.command}",
-            usage=f"{PROGRAM} {self.command} [flags]",
-            description=self.summary,
+            prog=f"{PROGRAM} {self._command}",
+            usage=f"{PROGRAM} {self._usage}",
+            description=self._summary,
             add_help=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

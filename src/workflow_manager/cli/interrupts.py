@@ -16,12 +16,12 @@ _EXIT_BASE = 128  # shells have the exit status of a process ended by signal n a
 class Interruption:
     """Which signal came first, if one did."""
 
-    signal: signal.Signals | None = None
+    received: signal.Signals | None = None
 
     @property
     def exit_status(self) -> int | None:
         """143 for SIGTERM, 130 for SIGINT, None if no signal came."""
-        return None if self.signal is None else _EXIT_BASE + self.signal
+        return None if self.received is None else _EXIT_BASE + self.received
 
 
 @contextmanager
@@ -34,10 +34,10 @@ def interruptible(stop: Callable[[str], None]) -> Iterator[Interruption]:
     interruption = Interruption()
 
     def handle(number: int, _: FrameType | None) -> None:
-        if interruption.signal is not None:
+        if interruption.received is not None:
             os._exit(_EXIT_BASE + number)
-        interruption.signal = signal.Signals(number)
-        threading.Thread(target=stop, args=(f"{interruption.signal.name} received",)).start()
+        interruption.received = signal.Signals(number)
+        threading.Thread(target=stop, args=(f"{interruption.received.name} received",)).start()
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:

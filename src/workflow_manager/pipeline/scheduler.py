@@ -8,7 +8,7 @@ from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import aggregation_problem, validity_infix
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.windows import Window
-from workflow_manager.errors import QueueError, StorageError
+from workflow_manager.errors import explain
 from workflow_manager.observe.events import AggregationsFound, PartFailed, RunFinished, RunStarted
 from workflow_manager.pipeline.aggregation import AggregationPass
 from workflow_manager.pipeline.hours import Scene, TaskSink
@@ -72,7 +72,7 @@ class Scheduler:
         try:
             if self._queue is not None:
                 self._queue.prepare([orders.topics.intake, orders.topics.aggregate])
-        except QueueError as error:
+        except Exception as error:  # noqa: BLE001 (third-party queues may raise anything)
             self._failed("nothing was scheduled", error)
         else:
             self._work()
@@ -90,7 +90,7 @@ class Scheduler:
             ending.callback(listing.drain)
             try:
                 self._start_aggregations(self._scene(sink), listing)
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
                 self._failed("aggregations that were not found yet are left to the next run", error)
 
     def _start_aggregations(self, scene: Scene, listing: Stage) -> None:
@@ -132,6 +132,6 @@ class Scheduler:
             self._observer,
         )
 
-    def _failed(self, consequence: str, error: QueueError | StorageError) -> None:
-        self._observer.notify(PartFailed("", consequence, str(error)))
-        self._ledger.fail("", f"{consequence}: {error}")
+    def _failed(self, consequence: str, error: Exception) -> None:
+        self._observer.notify(PartFailed("", consequence, explain(error)))
+        self._ledger.fail("", f"{consequence}: {explain(error)}")

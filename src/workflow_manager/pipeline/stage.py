@@ -24,9 +24,14 @@ class Stage:
         self._error: BaseException | None = None
 
     def submit(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Have `call` run soon. An error that it does not deal with itself is raised by `drain`."""
+        """Have `call` run soon.
+
+        An error that a call does not deal with itself is raised by the next `submit`, and by `drain`.
+        """
         with self._changed:
             self._changed.wait_for(self._has_room)
+            if self._error is not None:
+                raise self._error
             self._outstanding += 1
         self._pool.submit(call, *args, **kwargs).add_done_callback(self._done)
 
