@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from workflow_manager import values
 from workflow_manager.core.windows import FUTURE, HOUR, MINUTE, Window, aggregation_window, intake_window
 from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.ports import Option
+from workflow_manager.ports import Option, Patience
 
 T = TypeVar("T")
 
@@ -134,6 +134,22 @@ _OUTPUT = Group(
         ),
     ),
 )
+PATIENCE_FLAGS = Group(
+    "Patience with services",
+    (
+        Option(
+            "connect-timeout", "how long a connection may take to be made", "5s", values.positive_duration
+        ),
+        Option("read-timeout", "how long a service may be silent", "30s", values.positive_duration),
+        Option("request-tries", "most tries of one request", "6", values.at_least_one),
+        Option(
+            "request-timeout",
+            "how long one request may take with all its tries and the pauses between them",
+            "2m",
+            values.positive_duration,
+        ),
+    ),
+)
 _PROFILING = Group(
     "Profiling",
     (
@@ -147,7 +163,7 @@ BUCKETS = (
     ("own-validation-input", "own-validation-identity"),
     ("peer-validation-input", "peer-validation-identity"),
 )
-GROUPS: Sequence[Group] = (BUCKET_FLAGS, _WINDOWS, _TASKS, _CLOUD_QUEUES, _OUTPUT, _PROFILING)
+GROUPS: Sequence[Group] = (BUCKET_FLAGS, _WINDOWS, _TASKS, _CLOUD_QUEUES, _OUTPUT, PATIENCE_FLAGS, _PROFILING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +228,22 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
         log_format=given.text("log-format"),
         cpuprofile=given.text("cpuprofile"),
         memprofile=given.text("memprofile"),
+    )
+
+
+def patience(parsed: Mapping[str, object]) -> Patience:
+    """How long requests may take, from the values of flags."""
+    given = Given(parsed)
+    usual = Patience()
+
+    def seconds(name: str, default: float) -> float:
+        return given.get(name, timedelta, timedelta(seconds=default)).total_seconds()
+
+    return Patience(
+        seconds("connect-timeout", usual.connect_timeout),
+        seconds("read-timeout", usual.read_timeout),
+        given.get("request-tries", int, usual.tries),
+        seconds("request-timeout", usual.total_timeout),
     )
 
 

@@ -99,6 +99,10 @@ class ObjectStore(Protocol):
         """Remove an object; it is no error if there is none."""
         ...
 
+    def identity(self) -> str:
+        """Who we are to the service, for a person to read. May ask the service, and so may fail."""
+        ...
+
     def unstorable(self, key: str) -> str | None:
         """Why no object of this name can ever be put here, or None if one can. Sends no request."""
         ...
@@ -153,6 +157,13 @@ class TaskQueue(Protocol):
 
         None means that the queue has acknowledged it and will keep it whatever happens to us.
         Raises QueueError if the request failed as a whole, so that none is known to be there.
+        """
+        ...
+
+    def check(self, topic: str) -> str:
+        """Find out, without publishing, whether the topic can be published to.
+
+        Returns what was found and as whom, for a person to read; raises QueueError if it cannot.
         """
         ...
 

@@ -35,6 +35,14 @@ def duration(text: str) -> timedelta:
     return timedelta(microseconds=sign * (nanoseconds // 1000))
 
 
+def positive_duration(text: str) -> timedelta:
+    """A duration, as `duration` takes it, that is longer than nothing."""
+    value = duration(text)
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return value
+
+
 def boolean(text: str) -> bool:
     """A truth value as Go writes them."""
     if text in _TRUE:

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from workflow_manager.cli import wiring
 from workflow_manager.cli.flags import Flags, Parsed
-from workflow_manager.config import BUCKETS, GROUPS, Config, Group, configure
+from workflow_manager.config import BUCKETS, GROUPS, Config, Group, configure, patience
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.pipeline.scheduler import Buckets
-from workflow_manager.ports import ObjectStore, TaskQueue
+from workflow_manager.ports import ObjectStore, Settings, TaskQueue
 
 KIND = "task-queue-kind"
 
@@ -24,8 +24,10 @@ class Assembly:
     queue: TaskQueue
 
 
-def read_flags(command: str, summary: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Parsed:
-    """Read the flags of a run, and those that the chosen kind of queue adds.
+def read_flags(
+    command: str, summary: str, arguments: Sequence[str], environ: Mapping[str, str], *more: Group
+) -> Parsed:
+    """Read the flags of a run, those that the chosen kind of queue adds, and the command's own.
 
     Flags of other kinds are known too, and left aside: one deployment's template often
     gives all of them. Those kinds are loaded only if such a flag is there.
@@ -33,18 +35,20 @@ def read_flags(command: str, summary: str, arguments: Sequence[str], environ: Ma
     kinds = wiring.queue_kinds()
     chosen = Flags(command, summary, GROUPS).parse(arguments, environ).values.get(KIND)
     first = [str(chosen)] if chosen in kinds else []
-    parsed = flags_of_kinds(command, summary, first, first).parse(arguments, environ)
+    parsed = flags_of_kinds(command, summary, first, first, *more).parse(arguments, environ)
     if parsed.unknown:
-        parsed = flags_of_kinds(command, summary, kinds, first).parse(arguments, environ)
+        parsed = flags_of_kinds(command, summary, kinds, first, *more).parse(arguments, environ)
     if chosen and not first:
         problem = f"there is no such kind of queue; there are {', '.join(kinds)}"
         parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
     return parsed
 
 
-def flags_of_kinds(command: str, summary: str, kinds: Sequence[str], needed: Sequence[str]) -> Flags:
-    """The flags of a run with those of `kinds`; only the `needed` kinds may require any."""
-    groups = list(GROUPS)
+def flags_of_kinds(
+    command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], *more: Group
+) -> Flags:
+    """The flags of a run with those of `kinds` and `more`; only the `needed` kinds may require any."""
+    groups = [*GROUPS, *more]
     for kind in kinds:
         options = tuple(
             option if kind in needed else replace(option, required=False)
@@ -69,7 +73,8 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
     stores = open_stores(parsed, environ, opened, mistakes)
     if not mistakes:
         try:
-            queue = wiring.open_queue(str(parsed.values[KIND]), parsed.values, environ, opened)
+            settings = Settings(parsed.values, environ=environ, patience=patience(parsed.values))
+            queue = wiring.open_queue(str(parsed.values[KIND]), settings, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     if mistakes or config is None or queue is None:
@@ -89,8 +94,9 @@ def open_stores(
         if bucket not in parsed.values:
             continue
         url, role = str(parsed.values[bucket]), str(parsed.values.get(identity, ""))
+        settings = Settings(identity=role, environ=environ, patience=patience(parsed.values))
         try:
-            stores[bucket] = wiring.open_store(f"--{bucket}", url, role, environ, opened)
+            stores[bucket] = wiring.open_store(f"--{bucket}", url, settings, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     return stores

@@ -14,6 +14,7 @@ BAD_USAGE = 2
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
     "run": "schedule what is due (also when no command is named)",
+    "check": "find out whether buckets and topics can be used, without publishing anything",
     "tasks": "look at, take and acknowledge the tasks of an SQLite queue",
     "sample": "fill buckets with made-up batches to try things with",
     "demo": "three passes over a made-up deployment, explained",

@@ -39,6 +39,8 @@ def flags_page() -> str:
     parts = [_FLAGS]
     for command, flags in commands.items():
         parts.append(f"\n## {command}\n")
+        if command == "run":
+            parts.append("\n`check` takes the same flags, and `--json` to print JSON instead of a table.\n")
         parts.extend(_groups(flags))
     return "".join(parts)
 

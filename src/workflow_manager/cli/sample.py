@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from workflow_manager import values
 from workflow_manager.cli.assembly import open_stores
 from workflow_manager.cli.flags import Flags
-from workflow_manager.config import BUCKET_FLAGS, Given, Group
+from workflow_manager.config import BUCKET_FLAGS, PATIENCE_FLAGS, Given, Group
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import ObjectStore, Option
@@ -51,7 +51,7 @@ _RECIPE = Group(
 _OPTIONAL_BUCKETS = Group(
     BUCKET_FLAGS.title, tuple(replace(option, required=False) for option in BUCKET_FLAGS.options)
 )
-FLAGS = Flags("sample", SUMMARY, [_OPTIONAL_BUCKETS, _RECIPE])
+FLAGS = Flags("sample", SUMMARY, [_OPTIONAL_BUCKETS, _RECIPE, PATIENCE_FLAGS])
 _PLACES = {
     "ingestor-input": Bucket.INGESTION,
     "own-validation-input": Bucket.OWN,

@@ -1,6 +1,7 @@
 """What a run did, as a table for a person at a terminal."""
 
 import os
+from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,8 +16,7 @@ SHOWN_AGGREGATIONS = 50
 
 def show(report: RunReport) -> None:
     """Print the figures of each aggregation, their sum, and the failures."""
-    # Without this rich leaves colours away for NO_COLOR, but not bold type.
-    console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    console = _console()
     console.print(figures_table(report))
     hidden = len(report.figures) - SHOWN_AGGREGATIONS
     if hidden > 0:
@@ -29,6 +29,17 @@ def show(report: RunReport) -> None:
         console.print(Text(f"… and {hidden} more failures", style="red"))
     if report.stopped:
         console.print(Text(f"stopped early: {printable(report.stopped)}", style="red"))
+
+
+def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
+    """Print what checks have found: whether it is good, what was checked, on what, and the detail."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in ("", "check", "on", "found"):
+        table.add_column(heading, overflow="fold")
+    for good, *cells in findings:
+        mark = Text("ok", style="green") if good else Text("FAILED", style="red")
+        table.add_row(mark, *(Text(printable(cell)) for cell in cells))
+    _console().print(table)
 
 
 def figures_table(report: RunReport) -> Table:
@@ -48,6 +59,11 @@ def figures_table(report: RunReport) -> Table:
         table.add_section()
         table.add_row(*_row("all", total, f"{total.aggregation_tasks_scheduled} scheduled"))
     return table
+
+
+def _console() -> Console:
+    # Without this rich leaves colours away for NO_COLOR, but not bold type.
+    return Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def _row(name: str, figures: Figures, aggregation: str) -> list[Text]:

@@ -1,6 +1,6 @@
 """Configuration -> parts: the only place that asks the registry for stores and queues."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
@@ -22,22 +22,18 @@ def queue_options(kind: str) -> Sequence[Option]:
     return registry.queue(kind).options
 
 
-def open_store(
-    flag: str, url: str, identity: str, environ: Mapping[str, str], opened: ExitStack
-) -> ObjectStore:
+def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:
     """The bucket at a URL given with `flag`, to be closed with `opened`; raises ConfigError."""
     with _naming(flag, url):
-        store = registry.store(urlsplit(url).scheme).open(url, Settings(identity=identity, environ=environ))
+        store = registry.store(urlsplit(url).scheme).open(url, settings)
     opened.callback(store.close)
     return store
 
 
-def open_queue(
-    kind: str, options: Mapping[str, object], environ: Mapping[str, str], opened: ExitStack
-) -> TaskQueue:
+def open_queue(kind: str, settings: Settings, opened: ExitStack) -> TaskQueue:
     """The queue of a kind, to be closed with `opened`; raises ConfigError."""
     with _naming("--task-queue-kind", kind):
-        queue = registry.queue(kind).open(Settings(options=options, environ=environ))
+        queue = registry.queue(kind).open(settings)
     opened.callback(queue.close)
     return queue
 

@@ -5,6 +5,7 @@ so that an acknowledged message survives the death of the process and of the mac
 The consumer's side (`peek`, `pull`, `ack`) is what the `tasks` command shows.
 """
 
+import os
 import secrets
 import threading
 import time
@@ -99,6 +100,21 @@ class SqliteQueue:
                 [(topic, message.body, now) for message in messages],
             )
         return [None] * len(messages)
+
+    def check(self, topic: str) -> str:
+        """See TaskQueue. A file that is not there yet needs a directory to be made in."""
+        if Path(self._path).exists():
+            waiting = self.topics().get(topic, 0)
+            return f"topic {topic} has {waiting} tasks"
+        directory = Path(self._path).absolute().parent
+        if os.access(directory, os.W_OK):
+            return "the file will be made by the first run"
+        raise QueueError(
+            "make",
+            f"the queue {self._path}",
+            "no such directory, or it cannot be written",
+            "correct --sqlite-path",
+        )
 
     def close(self) -> None:
         """See TaskQueue."""

@@ -6,6 +6,7 @@ Python has it everywhere, so that they can be listed, refused, and do no other h
 
 import errno
 import os
+import pwd
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -113,6 +114,13 @@ class LocalStore:
             return
         with self._translated("delete", key), suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(self._path(key))
+
+    def identity(self) -> str:
+        """The user of this process."""
+        try:
+            return f"user {pwd.getpwuid(os.geteuid()).pw_name}"
+        except KeyError:  # in a container, users often have no name
+            return f"user {os.geteuid()}"
 
     def unstorable(self, key: str) -> str | None:
         """Names that are no path below the directory, or longer than a path may be."""

@@ -64,6 +64,10 @@ class MemoryStore:
             if self._objects.pop(_octets(key), None) is not None:
                 del self._keys[bisect_left(self._keys, _octets(key))]
 
+    def identity(self) -> str:
+        """See ObjectStore."""
+        return "this process"
+
     def unstorable(self, key: str) -> str | None:
         """Every name but the empty one can be stored here."""
         return None if key else "the name is empty"
