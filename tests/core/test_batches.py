@@ -12,7 +12,7 @@ from workflow_manager.core.windows import Window
 HOUR = "2026/11/22/17/"
 
 
-def found(*names: str, infix: str = INGESTION, enough: Part = Part.ALL) -> HourOfBatches:
+def found(*names: str, infix: str = INGESTION, enough: int = Part.ALL) -> HourOfBatches:
     return find_batches([f"agg/{HOUR}{name}" for name in names], "agg/", HOUR, infix, enough)
 
 

@@ -43,7 +43,7 @@ class HourOfBatches:
         )
 
 
-def find_batches(keys: Sequence[str], prefix: str, hour: str, infix: str, enough: Part) -> HourOfBatches:
+def find_batches(keys: Sequence[str], prefix: str, hour: str, infix: str, enough: int) -> HourOfBatches:
     """Sort out the `keys` of one hour, all of which begin with `prefix + hour`.
 
     A batch is ready when the objects named by `enough` exist: all three of an
