@@ -67,7 +67,7 @@ def test_a_missing_directory_is_said_with_what_to_do(tmp_path: Path, operation: 
 def test_a_file_is_no_bucket(tmp_path: Path, operation: str) -> None:
     (tmp_path / "file").write_text("")
     store = LocalStore.open(f"file://{tmp_path}/file", Settings())
-    with pytest.raises(StorageError, match=r"Not a directory.*has to name a directory"):
+    with pytest.raises(StorageError, match=r"Not a directory.*a directory is needed"):
         _do(store, operation)
 
 
@@ -99,13 +99,42 @@ def test_symbolic_links_are_not_followed_out_of_the_bucket(
     (bucket / "loop").symlink_to(bucket)
     assert keys(store) == []
     assert directories(store, "") == []
-    with pytest.raises(StorageError, match="leads out of the bucket"):
-        store.put("link/new", b"")
+    for key in ("link/new", "link/sub/new"):
+        with pytest.raises(StorageError, match="symbolic links"):
+            store.put(key, b"")
+    assert store.get("link/secret") is None
+    assert store.get("file") is None
+    store.delete("link/secret")
+    store.delete("file")
     assert [path.name for path in (tmp_path / "outside").iterdir()] == ["secret"]
 
 
+def test_a_directory_is_not_taken_for_an_object(store: LocalStore) -> None:
+    store.put("a/b", b"")
+    with pytest.raises(StorageError, match="no object has this name"):
+        store.put_if_absent("a", b"")
+    with pytest.raises(StorageError, match="a directory has this name"):
+        store.put("a", b"")
+    store.delete("a")
+    assert keys(store) == ["a/b"]
+
+
 @pytest.mark.parametrize(
-    "key", ["../x", "a/../../x", "/x", "a//b", "a/./b", ".", "..", "a/", "a\0b", "x" * 256, "d/" * 2100 + "x"]
+    "key",
+    [
+        "../x",
+        "a/../../x",
+        "/x",
+        "a//b",
+        "a/./b",
+        ".",
+        "..",
+        "a/",
+        "a\0b",
+        "x" * 256,
+        "d/" * 2100 + "x",
+        "\ud800",
+    ],
 )
 def test_a_name_that_is_no_path_below_the_directory_is_refused(store: LocalStore, key: str) -> None:
     assert store.unstorable(key)
@@ -125,6 +154,7 @@ def test_what_a_killed_writer_left_behind_is_no_object(store: LocalStore, bucket
 
 def test_pipes_and_empty_directories_are_no_objects(store: LocalStore, bucket: Path) -> None:
     os.mkfifo(bucket / "pipe")
+    assert store.get("pipe") is None
     (bucket / "empty" / "deeper").mkdir(parents=True)
     assert keys(store) == []
     assert directories(store, "") == []

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from workflow_manager.core.names import (
     Batch,
-    Part,
     path_time,
     split_suffix,
     suffixes,

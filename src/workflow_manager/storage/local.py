@@ -7,10 +7,10 @@ Python has it everywhere, so that they can be listed, refused, and do no other h
 import errno
 import os
 import pwd
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -22,10 +22,13 @@ RESERVED = b".workflow-manager-"
 _PAGE = 1000
 _LONGEST_COMPONENT = 255  # bytes, on every file system in common use
 _LONGEST_PATH = 4095  # bytes, on Linux
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 _ADVICE = {
     errno.ENOENT: "create the directory, or correct the bucket's URL",
-    errno.ENOTDIR: "the URL of a bucket has to name a directory",
+    errno.ENOTDIR: "a directory is needed, and symbolic links below the bucket are not followed",
+    errno.EEXIST: "something that is no object has this name",
+    errno.EISDIR: "a directory has this name",
     errno.EACCES: "let the user that runs this read and write it",
     errno.EPERM: "let the user that runs this read and write it",
     errno.ENOSPC: "make room on the disk",
@@ -86,34 +89,33 @@ class LocalStore:
 
     def put(self, key: str, body: bytes) -> None:
         """See ObjectStore."""
-        with self._translated("write", key), self._written(key, body) as (temporary, target):
-            os.replace(temporary, target)
+        with self._translated("write", key), self._written(key, body) as (temporary, name, directory):
+            os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore."""
-        with self._translated("write", key), self._written(key, body) as (temporary, target):
+        with self._translated("write", key), self._written(key, body) as (temporary, name, directory):
             try:
-                os.link(temporary, target)
+                os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
             except FileExistsError:
+                if not _is_object(name, directory):  # a directory, say, in which no marker ever was
+                    raise
                 return False
         return True
 
     def get(self, key: str) -> bytes | None:
         """See ObjectStore."""
-        if self.unstorable(key):
-            return None
-        with self._translated("read", key):
-            try:
-                return Path(self._path(key)).read_bytes()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        with self._translated("read", key), self._existing(key) as (name, directory):
+            if name is None:
                 return None
+            with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb") as file:
+                return file.read()
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
-        if self.unstorable(key):
-            return
-        with self._translated("delete", key), suppress(FileNotFoundError, NotADirectoryError):
-            os.unlink(self._path(key))
+        with self._translated("delete", key), self._existing(key) as (name, directory):
+            if name is not None:
+                os.unlink(name, dir_fd=directory)
 
     def identity(self) -> str:
         """The user of this process."""
@@ -124,24 +126,28 @@ class LocalStore:
 
     def unstorable(self, key: str) -> str | None:
         """Names that are no path below the directory, or longer than a path may be."""
-        if not key or "\0" in key:
-            return "a file's name cannot be empty or hold a NUL"
+        try:
+            path = os.fsencode(f"{self._root}/{key}")
+        except UnicodeEncodeError:
+            return "the name is neither UTF-8 nor the bytes of a file's name"
         components = os.fsencode(key).split(b"/")
-        if any(component in (b"", b".", b"..") for component in components):
-            return "a path cannot have empty, . or .. components"
-        if any(component.startswith(RESERVED) for component in components):
-            return f"names that begin with {RESERVED.decode()} are reserved"
-        if any(len(component) > _LONGEST_COMPONENT for component in components):
-            return f"a file's name can have at most {_LONGEST_COMPONENT} bytes"
-        if len(os.fsencode(self._path(key))) > _LONGEST_PATH:
-            return f"a path can have at most {_LONGEST_PATH} bytes"
-        return None
+        problems = (
+            ("\0" in key, "a file's name cannot hold a NUL"),
+            (
+                any(part in (b"", b".", b"..") for part in components),
+                "a path has no empty, . or .. components",
+            ),
+            (any(part.startswith(RESERVED) for part in components), f"{RESERVED.decode()}… is reserved"),
+            (
+                any(len(part) > _LONGEST_COMPONENT for part in components),
+                f"a file's name can have at most {_LONGEST_COMPONENT} bytes",
+            ),
+            (len(path) > _LONGEST_PATH, f"a path can have at most {_LONGEST_PATH} bytes"),
+        )
+        return next((reason for applies, reason in problems if applies), None)
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-    def _path(self, key: str) -> str:
-        return os.path.join(self._root, key)
 
     def _walk(
         self, top: bytes, prefix: bytes = b"", after: bytes = b"", before: bytes = b""
@@ -183,29 +189,57 @@ class LocalStore:
         return sorted(names)
 
     @contextmanager
-    def _written(self, key: str, body: bytes) -> Iterator[tuple[str, str]]:
-        """A durable temporary file beside the object's place, which then has to be put there."""
+    def _directory(self, key: str, *, make: bool) -> Iterator[tuple[bytes, int]]:
+        """The last component of a key, and a descriptor of the directory that it is in.
+
+        It is reached one component after the other, so that no symbolic link is followed.
+        """
+        *above, name = os.fsencode(key).split(b"/")
+        descriptor = os.open(self._root, _DIRECTORY)
+        try:
+            for component in above:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(component, dir_fd=descriptor)
+                        os.fsync(descriptor)
+                inner = os.open(component, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = inner
+            yield name, descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _existing(self, key: str) -> Iterator[tuple[bytes | None, int]]:
+        """As `_directory` has it, with None for the name if there is no such object."""
+        with ExitStack() as opened:
+            name: bytes | None = None
+            directory = -1
+            if not self.unstorable(key):
+                try:
+                    name, directory = opened.enter_context(self._directory(key, make=False))
+                except (FileNotFoundError, NotADirectoryError):
+                    os.stat(self._root)  # a bucket that is not there is another matter
+            yield name if name is not None and _is_object(name, directory) else None, directory
+
+    @contextmanager
+    def _written(self, key: str, body: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+        """A durable temporary file, the name that it is to get, and the directory that both are in."""
         if problem := self.unstorable(key):
             raise StorageError("write", f"{self.url}/{key!r}", problem)
-        target = self._path(key)
-        directory = os.path.dirname(target)
-        os.stat(self._root)  # a bucket that does not exist is not made by writing to it
-        made = _make_directories(directory)
-        root = os.path.realpath(self._root)
-        if os.path.commonpath([os.path.realpath(directory), root]) != root:
-            raise StorageError("write", f"{self.url}/{key!r}", "a symbolic link leads out of the bucket")
-        temporary = os.path.join(directory, f"{RESERVED.decode()}{uuid.uuid4()}")
-        try:
-            with open(temporary, "xb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            yield temporary, target
-            for changed in (directory, *made):
-                _sync_directory(changed)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
+        with self._directory(key, make=True) as (name, directory):
+            temporary = RESERVED + uuid.uuid4().hex.encode()
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=directory), "wb") as file:
+                    file.write(body)
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield temporary, name, directory
+                os.fsync(directory)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=directory)
 
     @contextmanager
     def _translated(self, operation: str, name: str) -> Iterator[None]:
@@ -218,21 +252,9 @@ class LocalStore:
             raise StorageError(operation, subject, f"{error.strerror}{where}", advice) from error
 
 
-def _make_directories(directory: str) -> list[str]:
-    """Make a directory and those above it that are missing; the directories that got a new entry."""
-    changed = []
-    parent = directory
-    while not os.path.isdir(parent):
-        parent = os.path.dirname(parent)
-        changed.append(parent)
-    os.makedirs(directory, exist_ok=True)
-    return changed
-
-
-def _sync_directory(directory: str) -> None:
-    """Make a new name in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _is_object(name: bytes, directory: int) -> bool:
+    """Whether there is a regular file of this name: no directory, link, pipe or device."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False

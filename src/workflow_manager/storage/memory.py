@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Self
 
-from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.errors import ConfigError, Mistake, StorageError
 from workflow_manager.ports import Settings
 
 
@@ -69,7 +69,7 @@ class MemoryStore:
         return "this process"
 
     def unstorable(self, key: str) -> str | None:
-        """Every name but the empty one can be stored here."""
+        """Every name but the empty one can be stored here, even one that is no UTF-8."""
         return None if key else "the name is empty"
 
     def close(self) -> None:
@@ -89,6 +89,8 @@ class MemoryStore:
             last = inside[-1]
 
     def _put(self, key: bytes, body: bytes, *, replace: bool) -> bool:
+        if not key:
+            raise StorageError("write", self.url, "the name is empty")
         with self._lock:
             if key not in self._objects:
                 insort(self._keys, key)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from workflow_manager.errors import StorageError
 from workflow_manager.ports import ObjectStore
 
 PLAIN = ["a", "a-b", "a.x", "a/b", "a/b.x", "a/c/d", "a0", "ab/c", "b"]
@@ -62,8 +63,8 @@ class StoreContract:
     def test_delete_removes_and_does_not_mind_what_is_gone(self, store: ObjectStore) -> None:
         store.put("a/b", b"")
         store.put("a/c", b"")
-        store.delete("a/b")
-        store.delete("a/b")
+        for key in ("a/b", "a/b", "a", "x/y", "a/c/d"):
+            store.delete(key)
         assert keys(store) == ["a/c"]
 
     def test_keys_are_in_the_order_of_their_utf_8_bytes(self, store: ObjectStore) -> None:
@@ -165,6 +166,9 @@ class StoreContract:
     def test_an_unstorable_name_is_told_before_it_is_tried(self, store: ObjectStore) -> None:
         assert store.unstorable("task-markers/intake-x-2026-11-22-18-00-b") is None
         assert store.unstorable("")
+        for write in (store.put, store.put_if_absent):
+            with pytest.raises(StorageError):
+                write("", b"")
 
     def test_one_store_serves_many_threads(self, store: ObjectStore) -> None:
         def work(number: int) -> list[str]:
