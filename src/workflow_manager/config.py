@@ -96,6 +96,13 @@ _TASKS = Group(
         Option("max-enqueue-workers", "most publish requests in flight", "100", values.at_least_one),
     ),
 )
+_WORKERS = Group(
+    "Requests to buckets",
+    (
+        Option("max-list-workers", "most listings in flight", "32", values.at_least_one),
+        Option("max-marker-workers", "most marker writes in flight", "64", values.at_least_one),
+    ),
+)
 # Deployments give the flags of both clouds in one template, so that all are known whatever the kind.
 _CLOUD_QUEUES = Group(
     "Task queues of the clouds",
@@ -163,7 +170,16 @@ BUCKETS = (
     ("own-validation-input", "own-validation-identity"),
     ("peer-validation-input", "peer-validation-identity"),
 )
-GROUPS: Sequence[Group] = (BUCKET_FLAGS, _WINDOWS, _TASKS, _CLOUD_QUEUES, _OUTPUT, PATIENCE_FLAGS, _PROFILING)
+GROUPS: Sequence[Group] = (
+    BUCKET_FLAGS,
+    _WINDOWS,
+    _TASKS,
+    _WORKERS,
+    _CLOUD_QUEUES,
+    _OUTPUT,
+    PATIENCE_FLAGS,
+    _PROFILING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +193,8 @@ class Config:
     is_first: bool = False
     dry_run: bool = False
     max_enqueue_workers: int = 100
+    max_list_workers: int = 32
+    max_marker_workers: int = 64
     push_gateway: str = ""
     k8s_namespace: str = ""
     ingestor_label: str = ""
@@ -220,6 +238,8 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
         intake_tasks_topic=given.text("intake-tasks-topic"),
         aggregate_tasks_topic=given.text("aggregate-tasks-topic"),
         max_enqueue_workers=given.get("max-enqueue-workers", int, 100),
+        max_list_workers=given.get("max-list-workers", int, 32),
+        max_marker_workers=given.get("max-marker-workers", int, 64),
         push_gateway=given.text("push-gateway"),
         k8s_namespace=given.text("k8s-namespace"),
         ingestor_label=given.text("ingestor-label"),

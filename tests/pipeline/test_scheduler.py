@@ -115,6 +115,7 @@ class TestHowOftenIsListed:
         self, monkeypatch: pytest.MonkeyPatch, split_after: int
     ) -> None:
         monkeypatch.setattr(hours, "SPLIT_AFTER", split_after)
+        monkeypatch.setattr(hours, "WORTH_SPLITTING", split_after)
         scene = Scene(page_size=7)
         times = [
             f"2026/11/{day}/{hour:02}/{minute}"

@@ -45,7 +45,7 @@ def orders(config: Config) -> Orders:
         config.aggregation,
         Topics(config.intake_tasks_topic, config.aggregate_tasks_topic),
         config.is_first,
-        Workers(publishing=config.max_enqueue_workers),
+        Workers(config.max_list_workers, config.max_enqueue_workers, config.max_marker_workers),
     )
 
 

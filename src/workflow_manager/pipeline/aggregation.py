@@ -1,13 +1,14 @@
 """One aggregation in one run: its ranges are read side by side, then its aggregation is decided."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from workflow_manager.core.names import Batch, aggregate_marker
 from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.windows import Window, cut, union
 from workflow_manager.observe.events import AggregationSkipped, TaskFailed
-from workflow_manager.pipeline.hours import AGGREGATION_LEFT, REST_LEFT, HoursReader, Reading, Scene
+from workflow_manager.pipeline.hours import AGGREGATION_LEFT, REST_LEFT, HoursReader, Reading, Scene, Split
 from workflow_manager.pipeline.listing import exists, hours_with_objects
 from workflow_manager.pipeline.stage import Stage
 
@@ -25,44 +26,52 @@ class AggregationPass:
         self._listing = listing
         self._id = aggregation
         self._lock = threading.Lock()
-        self._open_ranges = 0
+        self._open = 0
         self._whole = True
         self._batches: list[Batch] = []
 
     def start(self) -> None:
         """Have the listings read. Returns at once; the work is done on the listing stage."""
         self._scene.ledger.add(self._id)
-        self._open(union([self._scene.intake, self._scene.aggregation]), may_split=True)
+        windows = union([self._scene.intake, self._scene.aggregation])
+        for window in self._opened(windows):
+            self._listing.submit(self._guarded, window, partial(self._read, split=self._split))
 
-    def _open(self, ranges: Sequence[Window], *, may_split: bool) -> None:
+    def _opened(self, windows: Sequence[Window]) -> Sequence[Window]:
         with self._lock:
-            self._open_ranges += len(ranges)
-        for window in ranges:
-            self._listing.submit(self._read, window, may_split=may_split)
+            self._open += len(windows)
+        return windows
 
-    def _read(self, window: Window, *, may_split: bool) -> None:
-        reading = Reading(whole=False)  # what stands if the reader dies of an error that nobody foresaw
-        try:
-            if not self._scene.ledger.stopped:
-                reading = HoursReader(self._scene, self._id, window).read(may_split=may_split)
-            if reading.rest is not None:
-                self._split(reading.rest, reading.hours_each)
-        except Exception as error:  # noqa: BLE001 (whatever happens to this aggregation, the others go on)
-            reading.whole = False
-            self._scene.failed(self._id, REST_LEFT, error)
-        finally:
-            with self._lock:
-                self._batches.extend(reading.batches)
-                self._whole = self._whole and reading.whole
-                self._open_ranges -= 1
-                last = not self._open_ranges
-            if last:
-                self._decide_aggregation()
+    def _read(self, window: Window, split: Split | None = None) -> Reading:
+        return HoursReader(self._scene, self._id, window, split).read()
 
     def _split(self, rest: Window, hours_each: int) -> None:
-        """Read what is left side by side, cut at hours that have objects so that no piece is idle."""
+        """Have what is left of a range read side by side, as a piece of work of its own."""
+        self._opened([rest])
+        self._listing.submit(self._guarded, rest, partial(self._spread, hours_each=hours_each))
+
+    def _spread(self, rest: Window, hours_each: int) -> Reading:
+        """Cut a range at hours that have objects, so that no piece is idle, and have each read."""
         hours = list(hours_with_objects(self._scene.ingestion, self._id, rest))
-        self._open(cut(rest, hours[hours_each::hours_each]), may_split=False)
+        for piece in self._opened(cut(rest, hours[hours_each::hours_each])):
+            self._listing.submit(self._guarded, piece, self._read)
+        return Reading()
+
+    def _guarded(self, window: Window, work: Callable[[Window], Reading]) -> None:
+        """Do a piece of the work, and note what became of it. The last decides the aggregation."""
+        reading = Reading(whole=False)
+        try:
+            if not self._scene.ledger.stopped:
+                reading = work(window)
+        except Exception as error:  # noqa: BLE001 (whatever happens to this aggregation, the others go on)
+            self._scene.failed(self._id, REST_LEFT, error)
+        with self._lock:
+            self._batches.extend(reading.batches)
+            self._whole = self._whole and reading.whole
+            self._open -= 1
+            last = not self._open
+        if last:
+            self._decide_aggregation()
 
     def _decide_aggregation(self) -> None:
         scene = self._scene

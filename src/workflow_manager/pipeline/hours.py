@@ -1,6 +1,6 @@
 """One range of hours of one aggregation: listed, planned, and its intake tasks handed on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from workflow_manager.core.names import (
     Part,
     batch_range,
     hour_begin,
+    hour_of,
     intake_marker,
     marker_range,
 )
@@ -20,12 +21,14 @@ from workflow_manager.core.windows import HOUR, Window
 from workflow_manager.errors import StorageError, explain
 from workflow_manager.observe.events import IntakeSkipped, PartFailed
 from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.pipeline.listing import Hour, Markers, by_hour, merged
+from workflow_manager.pipeline.listing import Hour, Markers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.ports import ObjectStore, Observer
 
-# Names read one page after the other before the hours that remain are read side by side.
-SPLIT_AFTER = 2000
+# When so many names of a range have been read, it is considered whether to split what remains,
+SPLIT_AFTER = 1000
+# which pays if about so many names are to come. Each piece is to have SPLIT_AFTER names or more.
+WORTH_SPLITTING = 4000
 
 INTAKE_LEFT = "the intake of its batches is left to the next run"
 AGGREGATION_LEFT = "its aggregation is left to the next run"
@@ -66,49 +69,48 @@ class Scene:
 
 @dataclass(slots=True)
 class Reading:
-    """What became of a range.
-
-    `batches` are those to aggregate. `whole` is false if something that the aggregation
-    depends on could not be read. `rest` is what was not read yet because it is worth
-    splitting, with the number of hours that have about `SPLIT_AFTER` names.
-    """
+    """What became of a range: the batches to aggregate, and whether all was read that they depend on."""
 
     batches: list[Batch] = field(default_factory=list)
     whole: bool = True
-    rest: Window | None = None
-    hours_each: int = 1
+
+
+# Has what remains of a range read by others, in pieces of about so many hours.
+Split = Callable[[Window, int], None]
 
 
 class HoursReader:
-    """Reads one range of one aggregation, hour by hour, and keeps nothing of an hour it is done with."""
+    """Reads one range of one aggregation, hour by hour, and keeps nothing of an hour it is done with.
 
-    def __init__(self, scene: Scene, aggregation: str, window: Window) -> None:
+    If `split` is given, and the range turns out to be a large one, only its first hours
+    are read here.
+    """
+
+    def __init__(self, scene: Scene, aggregation: str, window: Window, split: Split | None) -> None:
         self._scene = scene
         self._id = aggregation
+        self._prefix = f"{aggregation}/"
         self._window = window
+        self._split = split
+        self._end = window.end
         self._reading = Reading()
         self._malformed = MalformedNames(aggregation)
         taken_in = window.overlap(scene.intake)
         self._markers = Markers(scene.own, marker_range(aggregation, taken_in)) if taken_in else None
 
-    def read(self, *, may_split: bool) -> Reading:
-        """Deal with the hours of the range, all of them unless splitting is worth it."""
+    def read(self) -> Reading:
+        """Deal with the hours of the range."""
         scene = self._scene
-        keys = batch_range(self._id, self._window)
-        ingestions = by_hour(scene.ingestion, keys, self._malformed.strays(scene.ingestion))
-        names = hours = 0
+        pages = self._watched(in_order(scene.ingestion, batch_range(self._id, self._window)))
+        ingestions = by_hour(pages, self._prefix, self._malformed.strays(scene.ingestion))
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
                 if scene.ledger.stopped:
                     self._reading.whole = False
                     break
-                self._hour(hour, ingested, validated)
-                names, hours = names + len(ingested), hours + 1
-                rest = hour_begin(hour) + HOUR
-                if may_split and names >= SPLIT_AFTER and rest < self._window.end:
-                    self._reading.rest = Window(rest, self._window.end)
-                    self._reading.hours_each = max(1, SPLIT_AFTER * hours // names)
+                if hour_begin(hour) >= self._end:
                     break
+                self._hour(hour, ingested, validated)
         except StorageError as error:
             self._reading.whole = False
             scene.failed(self._id, REST_LEFT, error)
@@ -116,12 +118,34 @@ class HoursReader:
             self._malformed.report(scene.ledger, scene.observer)
         return self._reading
 
+    def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """The same pages; on the way it is found out whether the range is a large one."""
+        names = 0
+        for page in pages:
+            names += len(page)
+            if self._split is not None and names >= SPLIT_AFTER:
+                self._consider_splitting(self._split, page[-1], names)
+            yield page
+
+    def _consider_splitting(self, split: Split, last_key: str, names: int) -> None:
+        hour = hour_of(last_key, self._prefix)
+        if hour is None:
+            return
+        self._split = None
+        rest = hour_begin(hour) + HOUR
+        if rest >= self._window.end:
+            return
+        hours_read = (rest - self._window.begin) / HOUR
+        hours_left = (self._window.end - rest) / HOUR
+        if names / hours_read * hours_left >= WORTH_SPLITTING:
+            self._end = rest
+            split(Window(rest, self._window.end), max(1, int(SPLIT_AFTER * hours_read / names)))
+
     def _hour(self, hour: str, ingested: list[str], validated: list[str]) -> None:
         scene = self._scene
-        prefix = f"{self._id}/"
-        found = find_batches(ingested, prefix, hour, INGESTION, Part.ALL)
+        found = find_batches(ingested, self._prefix, hour, INGESTION, Part.ALL)
         self._malformed.add(scene.ingestion, found.malformed)
-        validations = find_batches(validated, prefix, hour, scene.peer_infix, Part.SIGNATURE)
+        validations = find_batches(validated, self._prefix, hour, scene.peer_infix, Part.SIGNATURE)
         self._malformed.add(scene.peer, validations.malformed)
         self._take_in(hour, found.within(scene.intake))
         self._keep(found.within(scene.aggregation), validations)
@@ -168,7 +192,8 @@ class HoursReader:
         if window is None:
             return
         try:
-            yield from by_hour(scene.peer, batch_range(self._id, window), self._malformed.strays(scene.peer))
+            pages = in_order(scene.peer, batch_range(self._id, window))
+            yield from by_hour(pages, self._prefix, self._malformed.strays(scene.peer))
         except StorageError as error:
             self._reading.whole = False
             scene.failed(self._id, AGGREGATION_LEFT, error)

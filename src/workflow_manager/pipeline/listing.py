@@ -1,7 +1,7 @@
 """Which objects there are, hour by hour, over any store."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -24,16 +24,18 @@ def aggregations(store: ObjectStore) -> Iterator[str]:
         yield from (name for name in page if name != MARKERS)
 
 
-def by_hour(store: ObjectStore, keys: KeyRange, stray: Callable[[Sequence[str]], None]) -> Iterator[Hour]:
-    """The keys of a range, one hour at a time, in ascending order; hours with no keys are left out.
+def by_hour(
+    pages: Iterable[Sequence[str]], prefix: str, stray: Callable[[Sequence[str]], None]
+) -> Iterator[Hour]:
+    """The keys of a listing, one hour at a time, in ascending order; hours with no keys are left out.
 
-    Keys that stand in no hour are given to `stray`.
+    Keys that stand in no hour behind `prefix` are given to `stray`.
     """
     hour, held = "", list[str]()
-    for page in in_order(store, keys):
+    for page in pages:
         at = 0
         while at < len(page):
-            found = hour_of(page[at], keys.prefix)
+            found = hour_of(page[at], prefix)
             if found is None:
                 stray(page[at : at + 1])
                 at += 1
@@ -42,7 +44,7 @@ def by_hour(store: ObjectStore, keys: KeyRange, stray: Callable[[Sequence[str]],
                 if held:
                     yield Hour(hour, held)
                 hour, held = found, []
-            end = bisect_left(page, _behind(keys.prefix + hour), at)
+            end = bisect_left(page, _behind(prefix + hour), at)
             held.extend(page[at:end])
             at = end
     if held:

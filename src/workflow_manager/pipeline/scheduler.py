@@ -34,9 +34,9 @@ class Buckets:
 class Workers:
     """How many requests of each kind may be in flight at once."""
 
-    listing: int = 16
+    listing: int = 32
     publishing: int = 100
-    marking: int = 32
+    marking: int = 64
 
 
 @dataclass(frozen=True, slots=True)
