@@ -19,6 +19,7 @@ class Option:
 
     `parse` turns the text given for it into a value and raises ValueError, with the
     reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
+    The value of a `secret` one, such as a URL with a password, is never shown.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Option:
     parse: Callable[[str], object] = str
     is_switch: bool = False
     required: bool = False
+    secret: bool = False
     aliases: tuple[str, ...] = ()
 
 

@@ -1,13 +1,20 @@
-"""The queue contract, over every kind of queue that needs no server."""
+"""The queue contract, over every kind of queue."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nats.js.errors import NotFoundError
+from redis import Redis
 
 from workflow_manager.ports import Settings, TaskQueue
 from workflow_manager.queues.memory import MemoryQueue
+from workflow_manager.queues.nats import NatsQueue
+from workflow_manager.queues.rabbitmq import RabbitQueue
+from workflow_manager.queues.redis import FIELD, RedisQueue
 from workflow_manager.queues.sqlite import SqliteQueue
 from workflow_manager.testing.queue_contract import QueueContract
 
@@ -35,3 +42,69 @@ class TestSqliteQueue(QueueContract):
         leased = queue.pull(topic, count + 1, timedelta(minutes=1))
         assert queue.ack([message.ack_id for message in leased]) == []
         return [message.body for message in leased]
+
+
+class TestRedisQueue(QueueContract):
+    @pytest.fixture
+    def queue(self, redis_url: str) -> Iterator[TaskQueue]:
+        Redis.from_url(redis_url).flushall()
+        queue = RedisQueue.open(Settings(options={"redis-url": redis_url}))
+        yield queue
+        queue.close()
+
+    def received(self, queue: TaskQueue, topic: str, count: int) -> list[bytes]:
+        assert isinstance(queue, RedisQueue)
+        entries: Any = queue._client.xrange(topic)
+        return [fields[FIELD.encode()] for _, fields in entries]
+
+
+class TestNatsQueue(QueueContract):
+    @pytest.fixture
+    def queue(self, nats_url: str) -> Iterator[TaskQueue]:
+        queue = NatsQueue.open(Settings(options={"nats-url": nats_url, "nats-create-stream": "tasks"}))
+        queue._run("delete", "stream", self._forget(queue))
+        queue.prepare(["intake", "aggregate"])
+        yield queue
+        queue.close()
+
+    def received(self, queue: TaskQueue, topic: str, count: int) -> list[bytes]:
+        assert isinstance(queue, NatsQueue)
+        return queue._run("pull", topic, self._pull(queue, topic, count))
+
+    async def _forget(self, queue: NatsQueue) -> None:
+        with suppress(NotFoundError):
+            await (await queue._connected()).jetstream().delete_stream("tasks")
+
+    async def _pull(self, queue: NatsQueue, topic: str, count: int) -> list[bytes]:
+        stream = (await queue._connected()).jetstream()
+        subscription = await stream.pull_subscribe(topic, durable=f"worker-{topic}")
+        found: list[bytes] = []
+        while len(found) < count:
+            for message in await subscription.fetch(count - len(found), timeout=5):
+                await message.ack()
+                found.append(message.data)
+        await subscription.unsubscribe()
+        return found
+
+
+class TestRabbitQueue(QueueContract):
+    @pytest.fixture
+    def queue(self, rabbitmq_url: str) -> Iterator[TaskQueue]:
+        options = {"rabbitmq-url": rabbitmq_url, "rabbitmq-declare-queues": True}
+        queue = RabbitQueue.open(Settings(options=options))
+        topics = ["intake", "aggregate"]
+        queue.prepare(topics)
+        for topic in topics:
+            queue._channel().queue_purge(topic)
+        yield queue
+        queue.close()
+
+    def received(self, queue: TaskQueue, topic: str, count: int) -> list[bytes]:
+        assert isinstance(queue, RabbitQueue)
+        found: list[bytes] = []
+        while len(found) < count:
+            method, _, body = queue._channel().basic_get(topic, auto_ack=True)
+            if method is None or body is None:
+                break
+            found.append(body)
+        return found

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import validate
 
 from workflow_manager.core.names import Batch
 from workflow_manager.core.plan import Skip, plan_aggregation, plan_intake
+from workflow_manager.core.schema import AGGREGATION, INTAKE
 from workflow_manager.core.tasks import AggregationTask, IntakeTask
 from workflow_manager.core.windows import HOUR, Window
 
@@ -75,6 +77,15 @@ def test_the_message_of_an_aggregation_task() -> None:
         "aggregation-end": "2020/10/31/08/00",
         "batches": [{"id": "b8a5579a", "time": "2020/10/31/02/29"}],
     }
+
+
+@given(batches.filter(bool), st.text(min_size=1))
+def test_messages_keep_to_their_schemas(found: list[Batch], aggregation: str) -> None:
+    trace_id = "7d0c3f0e-5b1c-4a3e-9a53-0d5d3e1f4c11"
+    for batch in found:
+        validate(json.loads(IntakeTask(aggregation, batch).message(trace_id)), INTAKE)
+    task = AggregationTask(aggregation, WINDOW, tuple(found))
+    validate(json.loads(task.message(trace_id)), AGGREGATION)
 
 
 def test_messages_are_utf_8_on_one_line() -> None:

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -70,7 +71,12 @@ def _wait(process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
 
 
 def _answers(url: str) -> bool:
+    """Whether a server gives any answer over HTTP, or, for `tcp://host:port`, takes a connection."""
+    parts = urlsplit(url)
     try:
+        if parts.scheme == "tcp":
+            socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=1).close()
+            return True
         with urllib.request.urlopen(url, timeout=1):
             return True
     except urllib.error.HTTPError:

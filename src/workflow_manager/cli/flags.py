@@ -109,7 +109,7 @@ class Flags:
         try:
             parsed.values[option.name] = option.parse(text)
         except ValueError as error:
-            parsed.mistakes.append(Mistake(source, text, str(error)))
+            parsed.mistakes.append(Mistake(source, "" if option.secret else text, str(error)))
 
     def _unknown(self, token: str, name: str) -> Mistake:
         close = get_close_matches(name, self._options, n=1)

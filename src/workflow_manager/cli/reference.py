@@ -1,5 +1,6 @@
-"""Writes the reference pages on flags and events, generated from the code: `make docs`."""
+"""Writes the reference pages on flags, events and messages, generated from the code: `make docs`."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from workflow_manager.cli import sample, tasks, wiring
 from workflow_manager.cli.assembly import flags_of_kinds
 from workflow_manager.cli.flags import Flags, environment_twin
+from workflow_manager.core.schema import AGGREGATION, INTAKE
 from workflow_manager.observe.events import Event
 
 _FLAGS = """\
@@ -31,6 +33,14 @@ page is generated from the program.
 | --- | --- | --- |
 """
 
+_MESSAGES = """\
+# Messages
+
+What `facilitator` workers read: one JSON object in UTF-8, on one line, with nothing around it. A queue
+that wraps messages has to be told not to: SQS queues behind an SNS topic need raw message delivery.
+This page is generated from the program.
+"""
+
 
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
@@ -42,6 +52,16 @@ def flags_page() -> str:
         if command == "run":
             parts.append("\n`check` takes the same flags, and `--json` to print JSON instead of a table.\n")
         parts.extend(_groups(flags))
+    return "".join(parts)
+
+
+def messages_page() -> str:
+    """The schemas of the messages, as Markdown."""
+    parts = [_MESSAGES]
+    parts.extend(
+        f"\n## {schema['title'].capitalize()}\n\n```json\n{json.dumps(schema, indent=2)}\n```\n"
+        for schema in (INTAKE, AGGREGATION)
+    )
     return "".join(parts)
 
 
@@ -76,6 +96,7 @@ def main() -> None:
     directory = Path(sys.argv[1])
     (directory / "flags.md").write_text(flags_page())
     (directory / "events.md").write_text(events_page())
+    (directory / "messages.md").write_text(messages_page())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""NATS JetStream: a topic is a subject that a stream takes in.
+
+Each message has the ID of its task (`Nats-Msg-Id`), so that a repeat within the stream's
+duplicate window (two minutes unless set otherwise) is acknowledged and dropped.
+"""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Coroutine, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from workflow_manager.errors import MissingExtraError, QueueError
+from workflow_manager.ports import Limits, Message, Option, Patience, Settings
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+T = TypeVar("T")
+
+
+class NatsQueue:
+    """Publishes over one connection. The client is asynchronous, so it runs on a thread of its own."""
+
+    kind: ClassVar[str] = "nats"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("nats-url", "server, as nats://host:4222", required=True, secret=True),
+        Option("nats-create-stream", "name of a stream for both topics, to create before any work"),
+    )
+    # A server takes 1 MiB with the headers, unless it is set otherwise.
+    limits: ClassVar[Limits] = Limits(messages=500, request_bytes=16_000_000, message_bytes=1_000_000)
+
+    def __init__(self, url: str, stream: str, patience: Patience) -> None:
+        self._url = url
+        self._stream = stream
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._connecting = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: Client | None = None
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The server at `nats-url`; raises ConfigError if the extra is missing."""
+        if find_spec("nats") is None:
+            raise MissingExtraError("the queue kind nats", "nats", "nats")
+        stream = str(settings.options.get("nats-create-stream", ""))
+        return cls(str(settings.options["nats-url"]), stream, settings.patience)
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Create the stream if the settings name one; one that is there already must take the topics."""
+        if self._stream:
+            self._run("create", f"stream {self._stream!r}", self._create(topics))
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+        """See TaskQueue."""
+        outcomes = self._run("publish to", f"subject {topic!r}", self._publish(topic, messages))
+        return [_error("publish to", topic, o) if isinstance(o, Exception) else None for o in outcomes]
+
+    def check(self, topic: str) -> str:
+        """See TaskQueue."""
+        stream = self._run("find", f"subject {topic!r}", self._find(topic))
+        return f"stream {stream} takes the subject"
+
+    def close(self) -> None:
+        """See TaskQueue."""
+        if self._loop is None:
+            return
+        if self._client is not None:
+            asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _create(self, topics: Sequence[str]) -> None:
+        client = await self._connected()
+        await client.jetstream().add_stream(name=self._stream, subjects=list(topics))
+
+    async def _find(self, topic: str) -> str:
+        client = await self._connected()
+        return str(await client.jetstream().find_stream_name_by_subject(topic))
+
+    async def _publish(self, topic: str, messages: Sequence[Message]) -> Sequence[object]:
+        client = await self._connected()
+        stream = client.jetstream(timeout=self._patience.read_timeout)
+        sent = (
+            stream.publish(topic, message.body, headers={"Nats-Msg-Id": _message_id(message)})
+            for message in messages
+        )
+        return await asyncio.gather(*sent, return_exceptions=True)
+
+    async def _connected(self) -> "Client":
+        async with self._connecting:
+            if self._client is None or not self._client.is_connected:
+                import nats  # noqa: PLC0415 (only runs that use it should load it)
+
+                self._client = await nats.connect(
+                    self._url,
+                    connect_timeout=max(1, int(self._patience.connect_timeout)),
+                    allow_reconnect=False,
+                    error_cb=_ignore,
+                )
+            return self._client
+
+    def _run(self, operation: str, subject: str, work: Coroutine[Any, Any, T]) -> T:
+        """Do asynchronous work on the client's thread, and translate what it raises."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_serve, args=(self._loop,), name="nats", daemon=True).start()
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(self._patience.total_timeout)
+        except Exception as error:
+            future.cancel()
+            raise _error(operation, subject, error) from error
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+async def _ignore(error: Exception) -> None:
+    """What concerns a publish is raised there as well; the client would print it, too."""
+
+
+def _message_id(message: Message) -> str:
+    return hashlib.sha256(message.key.encode()).hexdigest()  # a header takes no line breaks
+
+
+def _error(operation: str, subject: str, error: Exception) -> QueueError:
+    from nats.js.errors import NoStreamResponseError, NotFoundError  # noqa: PLC0415 (as above)
+
+    if isinstance(error, NoStreamResponseError | NotFoundError):
+        return QueueError(
+            operation, subject, "no stream takes it", "give --nats-create-stream, or create one"
+        )
+    advice = "is the server up, with JetStream on, and does --nats-url name it?"
+    return QueueError(operation, subject, repr(error), advice)

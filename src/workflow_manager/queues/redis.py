@@ -1,0 +1,83 @@
+"""Redis streams: a topic is a stream, and each of its entries has one field, `message`.
+
+Entries are as durable as the server is told to keep them (`appendonly yes`,
+`appendfsync always` for the strictest).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from workflow_manager.errors import MissingExtraError, QueueError
+from workflow_manager.ports import Limits, Message, Option, Settings
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+FIELD = "message"
+
+
+class RedisQueue:
+    """Publishes with XADD, many messages in one round trip, each with an outcome of its own."""
+
+    kind: ClassVar[str] = "redis"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("redis-url", "server, as redis://host:6379/0 or rediss://…", required=True, secret=True),
+    )
+    limits: ClassVar[Limits] = Limits(messages=1000, request_bytes=16_000_000, message_bytes=16_000_000)
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The server at `redis-url`; raises ConfigError if the URL is none, or the extra is missing."""
+        if find_spec("redis") is None:
+            raise MissingExtraError("the queue kind redis", "redis", "redis")
+        from redis import Redis  # noqa: PLC0415 (only runs that use it should load it)
+
+        client = Redis.from_url(
+            str(settings.options["redis-url"]),
+            socket_connect_timeout=settings.patience.connect_timeout,
+            socket_timeout=settings.patience.read_timeout,
+        )
+        return cls(client)
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Streams are made by the first message."""
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+        """See TaskQueue."""
+        with self._translated(topic):
+            pipeline = self._client.pipeline(transaction=False)
+            for message in messages:
+                pipeline.xadd(topic, {FIELD: message.body})
+            answers = pipeline.execute(raise_on_error=False)
+        return [_error(topic, answer) if isinstance(answer, Exception) else None for answer in answers]
+
+    def check(self, topic: str) -> str:
+        """See TaskQueue."""
+        with self._translated(topic):
+            kind = self._client.type(topic)
+        if kind not in (b"none", b"stream"):
+            raise QueueError("publish to", f"stream {topic!r}", f"a {kind!r} has this name", "choose another")
+        return "the stream is there" if kind == b"stream" else "the first message will make the stream"
+
+    def close(self) -> None:
+        """See TaskQueue."""
+        self._client.close()
+
+    @contextmanager
+    def _translated(self, topic: str) -> Iterator[None]:
+        from redis.exceptions import RedisError  # noqa: PLC0415 (as above)
+
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise _error(topic, error) from error
+
+
+def _error(topic: str, error: Exception) -> QueueError:
+    advice = "is the server up, does --redis-url name it, and may its user write streams?"
+    return QueueError("publish to", f"stream {topic!r}", str(error), advice)

@@ -1,0 +1,107 @@
+"""What is special to the queues on Redis, RabbitMQ and NATS, and what they say when they fail."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from workflow_manager import registry
+from workflow_manager.errors import ConfigError, QueueError
+from workflow_manager.ports import Patience, Settings, TaskQueue
+from workflow_manager.testing.queue_contract import messages
+
+SECRET = "hunter2"
+NOWHERE = [
+    ("redis", {"redis-url": f"redis://:{SECRET}@127.0.0.1:1/0"}),
+    ("rabbitmq", {"rabbitmq-url": f"amqp://u:{SECRET}@127.0.0.1:1/"}),
+    ("nats", {"nats-url": f"nats://u:{SECRET}@127.0.0.1:1"}),
+]
+
+
+def open_queue(kind: str, options: dict[str, object]) -> TaskQueue:
+    patience = Patience(connect_timeout=1, read_timeout=2, tries=1, total_timeout=5)
+    return registry.queue(kind).open(Settings(options=options, patience=patience))
+
+
+@pytest.mark.parametrize(("kind", "options"), NOWHERE)
+def test_opening_sends_nothing_and_an_unreachable_server_is_told_without_its_password(
+    kind: str, options: dict[str, object]
+) -> None:
+    queue = open_queue(kind, options)
+    told = str(_refusal(queue))
+    with pytest.raises(QueueError):
+        queue.check("intake")
+    queue.close()
+    assert "intake" in told
+    assert f"--{kind}-url" in told
+    assert SECRET not in told
+
+
+def test_a_url_that_is_none_is_a_mistake_that_keeps_the_password() -> None:
+    with pytest.raises(ConfigError) as told:
+        open_queue("rabbitmq", {"rabbitmq-url": f"amqp://u:{SECRET}@host:port/"})
+    assert SECRET not in str(told.value)
+
+
+def test_redis_says_what_stands_in_the_streams_place_and_spoils_nothing_else(redis_url: str) -> None:
+    client: Any = Redis.from_url(redis_url)
+    client.flushall()
+    client.set("intake", "not a stream")
+    queue = open_queue("redis", {"redis-url": redis_url})
+    outcomes = queue.publish("intake", messages(2))
+    assert all("WRONGTYPE" in str(outcome) for outcome in outcomes)
+    with pytest.raises(QueueError, match="has this name"):
+        queue.check("intake")
+    assert list(queue.publish("aggregate", messages(2))) == [None, None]
+    assert queue.check("aggregate") == "the stream is there"
+    queue.close()
+    client.close()
+
+
+def test_rabbitmq_fails_messages_for_a_queue_that_is_not_there(rabbitmq_url: str) -> None:
+    queue = open_queue("rabbitmq", {"rabbitmq-url": rabbitmq_url})
+    outcomes = queue.publish("nobody-listens", messages(2))
+    assert all(
+        "there is no such queue (declare it, or give --rabbitmq" in str(outcome) for outcome in outcomes
+    )
+    with pytest.raises(QueueError, match="nobody-listens"):
+        queue.check("nobody-listens")
+    queue.close()
+
+
+def test_nats_fails_messages_that_no_stream_takes(nats_url: str) -> None:
+    queue = open_queue("nats", {"nats-url": nats_url})
+    outcomes = queue.publish("nobody.listens", messages(2))
+    assert all("no stream takes it (give --nats-create-stream" in str(outcome) for outcome in outcomes)
+    with pytest.raises(QueueError, match="no stream takes it"):
+        queue.check("nobody.listens")
+    queue.close()
+
+
+def test_nats_drops_the_repeat_of_a_task(nats_url: str) -> None:
+    queue = open_queue("nats", {"nats-url": nats_url, "nats-create-stream": "repeats"})
+    queue.prepare(["repeats.intake"])
+    before = _stored(queue)
+    for _ in range(2):
+        assert list(queue.publish("repeats.intake", messages(3, "repeated"))) == [None] * 3
+    assert _stored(queue) - before == 3
+    queue.close()
+
+
+def _refusal(queue: TaskQueue) -> QueueError:
+    """The error of a request that fails for each of its messages, or as a whole."""
+    try:
+        one, other = queue.publish("intake", messages(2))
+    except QueueError as error:
+        return error
+    assert one is not None
+    assert other is not None
+    return one
+
+
+def _stored(queue: Any) -> int:  # noqa: ANN401 (looks inside)
+    async def count() -> int:
+        client = await queue._connected()
+        return int((await client.jetstream().stream_info("repeats")).state.messages)
+
+    return int(queue._run("count", "repeats", count()))
