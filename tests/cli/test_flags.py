@@ -4,7 +4,7 @@ import pytest
 
 from workflow_manager import values
 from workflow_manager.cli.flags import Flags, Parsed
-from workflow_manager.config import Group
+from workflow_manager.options import Group
 from workflow_manager.ports import Option
 
 FLAGS = Flags(

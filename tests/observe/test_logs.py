@@ -39,6 +39,7 @@ def test_a_json_line_has_what_google_cloud_logging_reads_and_the_tasks_facts() -
         "aggregation ID": "kittens-seen",
         "batch ID": "b8a5",
         "date": "2026/11/23/03/05",
+        "marker": "task-markers/intake-kittens-seen-2026-11-23-03-05-b8a5",
         "topic": "intake",
     }
 

@@ -10,7 +10,7 @@ from workflow_manager.core.windows import HOUR, aggregation_window, intake_windo
 from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.observe.events import Event
 from workflow_manager.pipeline.publish import Topics
-from workflow_manager.pipeline.scheduler import Buckets, Orders, Scheduler
+from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, Orders, Scheduler
 from workflow_manager.ports import Limits, Message
 from workflow_manager.queues.memory import MemoryQueue
 from workflow_manager.storage.memory import MemoryStore
@@ -107,19 +107,24 @@ class Scene:
     def validate(self, aggregation: str, time: str, batch: str) -> None:
         self.peer._put(f"{aggregation}/{time}/{batch}.validity_0.sig".encode(), b"", replace=True)
 
-    def scheduler(self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR) -> Scheduler:
+    def scheduler(
+        self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None
+    ) -> Scheduler:
         length, grace = 8 * HOUR, 4 * HOUR
         orders = Orders(
             intake_window(NOW, max_age),
             aggregation_window(NOW - grace - length, length),
             Topics("intake", "aggregate"),
             is_first=False,
+            lease=lease,
         )
         buckets = Buckets(self.ingestion, self.own, self.peer)
         return Scheduler(buckets, None if dry_run else self.queue, orders, self.events)
 
-    def run(self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR) -> RunReport:
-        return self.scheduler(dry_run=dry_run, max_age=max_age).run()
+    def run(
+        self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None
+    ) -> RunReport:
+        return self.scheduler(dry_run=dry_run, max_age=max_age, lease=lease).run()
 
     def taken_in(self) -> list[str]:
         return sorted(body["batch-id"] for body in self.queue.bodies("intake"))

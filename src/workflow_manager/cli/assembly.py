@@ -7,8 +7,9 @@ from datetime import datetime
 
 from workflow_manager.cli import wiring
 from workflow_manager.cli.flags import Flags, Parsed
-from workflow_manager.config import BUCKETS, GROUPS, Config, Group, configure, patience
+from workflow_manager.config import Config, configure, patience
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.options import BUCKETS, GROUPS, Group
 from workflow_manager.pipeline.scheduler import Buckets
 from workflow_manager.ports import ObjectStore, Settings, TaskQueue
 

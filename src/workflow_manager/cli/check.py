@@ -12,9 +12,9 @@ from functools import partial
 from workflow_manager import values
 from workflow_manager.cli import wiring
 from workflow_manager.cli.assembly import Assembly, assemble, flags_of_kinds, read_flags
-from workflow_manager.config import Group
 from workflow_manager.core.names import MARKER_PREFIX
 from workflow_manager.errors import explain
+from workflow_manager.options import Group
 from workflow_manager.ports import ObjectStore, Option
 
 SUMMARY = """\

@@ -17,10 +17,11 @@ from workflow_manager.cli.assembly import assemble, read_flags
 from workflow_manager.cli.flags import Flags
 from workflow_manager.cli.sample import sample
 from workflow_manager.cli.summary import figures_table
-from workflow_manager.config import Given, Group
+from workflow_manager.config import Given
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.events import Event
+from workflow_manager.options import Group
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Option
 
@@ -137,7 +138,9 @@ def _play(number: int, act: Act, directory: Path, environ: Mapping[str, str], co
     with ExitStack() as opened:
         flags = read_flags("run", SUMMARY, _run_flags(act, str(directory)), environ)
         parts = assemble(flags, environ, datetime.now(UTC), opened)
-        report = Scheduler(parts.buckets, parts.queue, wiring.orders(parts.config), Silence()).run()
+        report = Scheduler(
+            parts.buckets, parts.queue, wiring.orders(parts.config, parts.buckets.ingestion.url), Silence()
+        ).run()
     console.print(figures_table(report))
     return report
 

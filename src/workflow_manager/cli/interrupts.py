@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first has the run end in order, the second ends the process at once."""
+"""How a run is made to end: by SIGTERM, SIGINT or its timeout, in order or at last by force."""
 
 import os
 import signal
@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _EXIT_BASE = 128  # shells have the exit status of a process ended by signal n as 128 + n
+_FAILED = 1
 
 
 @dataclass(slots=True)
@@ -24,24 +26,63 @@ class Interruption:
         return None if self.received is None else _EXIT_BASE + self.received
 
 
-@contextmanager
-def interruptible(stop: Callable[[str], None]) -> Iterator[Interruption]:
-    """Call `stop` with the reason when the first signal comes, in a thread of its own.
+class _Ending:
+    """Stops the run once; if it has not ended after the grace, gives it up and ends the process."""
 
-    A signal's handler runs in the midst of whatever the main thread is doing, which may
-    hold the very lock that `stop` wants.
+    def __init__(self, stop: Callable[[str], None], give_up: Callable[[], None], grace: timedelta) -> None:
+        self._stop = stop
+        self._give_up = give_up
+        self._grace = grace.total_seconds()
+        self._begun = threading.Lock()
+        self.over = threading.Event()
+
+    def begin(self, reason: str, status: int) -> None:
+        """Have the run stop, and wait for that on this thread."""
+        if not self._begun.acquire(blocking=False):
+            return
+        self._stop(reason)
+        if not self.over.wait(self._grace):
+            self._give_up()
+            os._exit(status)
+
+
+@contextmanager
+def interruptible(
+    stop: Callable[[str], None],
+    give_up: Callable[[], None],
+    grace: timedelta,
+    timeout: timedelta | None,
+) -> Iterator[Interruption]:
+    """Call `stop` with the reason at the first signal, or when `timeout` is over.
+
+    What is in flight has `grace` to be finished; then `give_up` is called and the process ends,
+    with the status of the signal, or 1. A second signal ends it at once.
+
+    All of that happens on threads of its own: a signal's handler runs in the midst of whatever
+    the main thread is doing, which may hold the very lock that `stop` wants.
     """
     interruption = Interruption()
+    ending = _Ending(stop, give_up, grace)
 
     def handle(number: int, _: FrameType | None) -> None:
         if interruption.received is not None:
             os._exit(_EXIT_BASE + number)
         interruption.received = signal.Signals(number)
-        threading.Thread(target=stop, args=(f"{interruption.received.name} received",)).start()
+        reason = f"{interruption.received.name} received"
+        threading.Thread(target=ending.begin, args=(reason, _EXIT_BASE + number), daemon=True).start()
 
+    timer = None
+    if timeout is not None:
+        reason = f"--run-timeout of {timeout} is over"
+        timer = threading.Timer(timeout.total_seconds(), ending.begin, (reason, _FAILED))
+        timer.daemon = True
+        timer.start()
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield interruption
     finally:
+        ending.over.set()
+        if timer is not None:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,7 +15,7 @@ from workflow_manager.cli.profiling import cpu_profile, memory_profile
 from workflow_manager.config import Config
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import MetricsError
-from workflow_manager.observe.events import MetricsFailed, Severity
+from workflow_manager.observe.events import MetricsFailed, RunGivenUp, Severity
 from workflow_manager.observe.logs import Logs
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer
@@ -45,21 +45,36 @@ def run(arguments: Sequence[str]) -> int:
         config = parts.config
         logs = terminal_logs(config, clock)
         queue = None if config.dry_run else parts.queue
-        scheduler = Scheduler(parts.buckets, queue, wiring.orders(config), logs)
+        scheduler = Scheduler(parts.buckets, queue, wiring.orders(config, parts.buckets.ingestion.url), logs)
         with (
             cpu_profile(config.cpuprofile),
             memory_profile(config.memprofile),
-            interruptible(scheduler.stop) as interruption,
+            interruptible(
+                scheduler.stop,
+                lambda: give_up(scheduler, config, logs),
+                config.shutdown_grace,
+                config.run_timeout,
+            ) as interruption,
         ):
             report = scheduler.run()
-    delivered = config.dry_run or deliver_metrics(config, report, logs)
+    # A run that leaves the work to another must not put its own figures in the place of the other's.
+    delivered = config.dry_run or report.superseded or deliver_metrics(config, report, logs)
     if sys.stdout.isatty():
         from workflow_manager.cli import summary  # noqa: PLC0415 (rich is for terminals only)
 
         summary.show(report)
     if interruption.exit_status is not None:
         return interruption.exit_status
-    return 0 if report.succeeded and delivered else 1
+    done = report.succeeded or (report.superseded and not report.failure_count)
+    return 0 if done and delivered else 1
+
+
+def give_up(scheduler: Scheduler, config: Config, observer: Observer) -> None:
+    """Say that a run did not end in time, in the logs and in the metrics, before it is ended by force."""
+    report = scheduler.progress()
+    observer.notify(RunGivenUp(str(config.shutdown_grace)))
+    if not config.dry_run:
+        deliver_metrics(config, report, observer)
 
 
 def terminal_logs(config: Config, clock: SystemClock) -> Logs:

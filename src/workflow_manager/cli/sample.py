@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from workflow_manager import values
 from workflow_manager.cli.assembly import open_stores
 from workflow_manager.cli.flags import Flags
-from workflow_manager.config import BUCKET_FLAGS, PATIENCE_FLAGS, Given, Group
+from workflow_manager.config import Given
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.options import BUCKET_FLAGS, PATIENCE_FLAGS, Group
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import ObjectStore, Option
 from workflow_manager.sampling import Bucket, Recipe, SampleObject, aggregation_names, make

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from workflow_manager import values
 from workflow_manager.cli.flags import Flags
-from workflow_manager.config import Given, Group
+from workflow_manager.config import Given
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.logs import printable
+from workflow_manager.options import Group
 from workflow_manager.ports import Option, Settings
 from workflow_manager.queues.sqlite import SqliteQueue
 

@@ -1,5 +1,6 @@
 """Configuration -> parts: the only place that asks the registry for stores and queues."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from workflow_manager import registry
 from workflow_manager.config import Config
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.pipeline.publish import Topics
-from workflow_manager.pipeline.scheduler import Orders, Workers
+from workflow_manager.pipeline.scheduler import LeaseTerms, Orders, Workers
 from workflow_manager.ports import ObjectStore, Option, Settings, TaskQueue
 
 
@@ -38,14 +39,16 @@ def open_queue(kind: str, settings: Settings, opened: ExitStack) -> TaskQueue:
     return queue
 
 
-def orders(config: Config) -> Orders:
-    """What the run is to do."""
+def orders(config: Config, ingestion: str) -> Orders:
+    """What the run is to do. Runs over the same `ingestion` bucket exclude each other."""
+    scope = hashlib.sha256(ingestion.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return Orders(
         config.intake,
         config.aggregation,
         Topics(config.intake_tasks_topic, config.aggregate_tasks_topic),
         config.is_first,
         Workers(config.max_list_workers, config.max_enqueue_workers, config.max_marker_workers),
+        LeaseTerms(scope, config.lease_duration.total_seconds()) if config.lease else None,
     )
 
 

@@ -46,6 +46,7 @@ class RunReport:
 
     `failures` holds the first of them for people to read, `failure_count` says how many
     there were. `stopped` is why the run ended before everything was looked at, if it did.
+    `superseded` says that it left everything to another run that was at work.
     """
 
     dry_run: bool
@@ -54,6 +55,7 @@ class RunReport:
     failure_count: int = 0
     stopped: str = ""
     runtime_seconds: float = 0.0
+    superseded: bool = False
 
     @property
     def succeeded(self) -> bool:

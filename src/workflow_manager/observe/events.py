@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import Window
-from workflow_manager.observe.wording import describe, iso_interval, quote, span, task_fields
+from workflow_manager.observe.wording import as_fields, describe, quote, span
 
 
 class Severity(StrEnum):
@@ -41,7 +41,10 @@ class Event:
     @property
     def fields(self) -> Mapping[str, object]:
         """The facts, by the names that they have in a JSON log line."""
-        raise NotImplementedError
+        facts: dict[str, object] = {}
+        for field in fields(self):
+            facts.update(as_fields(field.name, getattr(self, field.name)))
+        return facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,6 @@ class RunStarted(Event):
     def message(self) -> str:
         return f"looking for intake from {span(self.intake)}, for aggregation from {span(self.aggregation)}"
 
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {
-            "intake window": iso_interval(self.intake),
-            "aggregation window": iso_interval(self.aggregation),
-            "dry run": self.dry_run,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class AggregationsFound(Event):
@@ -76,10 +71,6 @@ class AggregationsFound(Event):
     @property
     def message(self) -> str:
         return f"found {self.count} aggregations"
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {"count": self.count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +90,12 @@ class ObjectsMalformed(Event):
         such = f"{quote(first.key)}: {first.problem}"
         return f"skipped {self.count} malformed names in {self.bucket}, such as {such}"
 
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {
-            "aggregation ID": self.aggregation,
-            "bucket": self.bucket,
-            "count": self.count,
-            "examples": [quote(example.key) for example in self.examples],
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent(Event):
     """Something happened to one task."""
 
     task: Task
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return task_fields(self.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +110,6 @@ class TaskScheduled(TaskEvent):
     def message(self) -> str:
         return f"scheduled {describe(self.task)}"
 
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {"trace ID": self.trace_id, **task_fields(self.task), "topic": self.topic}
-
 
 @dataclass(frozen=True, slots=True)
 class TaskWouldBeScheduled(TaskEvent):
@@ -147,10 +121,6 @@ class TaskWouldBeScheduled(TaskEvent):
     @property
     def message(self) -> str:
         return f"would schedule {describe(self.task)} on {self.topic}, and write {quote(self.task.marker)}"
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {**task_fields(self.task), "topic": self.topic, "marker": self.task.marker}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +135,6 @@ class TaskFailed(TaskEvent):
     def message(self) -> str:
         return f"did not schedule {describe(self.task)}: {self.error}"
 
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {**task_fields(self.task), "error": self.error}
-
 
 @dataclass(frozen=True, slots=True)
 class MarkerFailed(TaskEvent):
@@ -181,10 +147,6 @@ class MarkerFailed(TaskEvent):
     @property
     def message(self) -> str:
         return f"scheduled {describe(self.task)}, but it will be repeated: {self.error}"
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {**task_fields(self.task), "marker": self.task.marker, "error": self.error}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +165,6 @@ class IntakeSkipped(Event):
         of = quote(self.aggregation)
         return f"skipped the intake of {self.count} batches of {of} at {self.hour}: {self.reason}"
 
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {
-            "aggregation ID": self.aggregation,
-            "hour": self.hour,
-            "count": self.count,
-            "reason": self.reason.name.lower(),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class AggregationSkipped(Event):
@@ -225,10 +178,6 @@ class AggregationSkipped(Event):
     @property
     def message(self) -> str:
         return f"skipped the aggregation of {quote(self.aggregation)}: {self.reason}"
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {"aggregation ID": self.aggregation, "reason": self.reason.name.lower()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +195,6 @@ class PartFailed(Event):
         of = f" of {quote(self.aggregation)}" if self.aggregation else ""
         return f"{self.consequence}{of}: {self.error}"
 
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {"aggregation ID": self.aggregation, "consequence": self.consequence, "error": self.error}
-
 
 @dataclass(frozen=True, slots=True)
 class RunStopping(Event):
@@ -263,9 +208,30 @@ class RunStopping(Event):
     def message(self) -> str:
         return f"stopping early: {self.reason}"
 
+
+@dataclass(frozen=True, slots=True)
+class RunGivenUp(Event):
+    """What was in flight has not ended within the grace, and the process ends without it."""
+
+    name: ClassVar[str] = "run.given_up"
+    severity: ClassVar[Severity] = Severity.ERROR
+    grace: str
+
     @property
-    def fields(self) -> Mapping[str, object]:
-        return {"reason": self.reason}
+    def message(self) -> str:
+        return f"requests in flight have not ended within {self.grace}; what they publish may be repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSuperseded(Event):
+    """Another run is at work on the same buckets, and everything is left to it."""
+
+    name: ClassVar[str] = "run.superseded"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    @property
+    def message(self) -> str:
+        return "another run is at work on the same buckets: leaving everything to it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +286,3 @@ class MetricsFailed(Event):
     @property
     def message(self) -> str:
         return self.error
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        return {"error": self.error}

@@ -1,9 +1,11 @@
 """How events put tasks, windows and other people's names into words."""
 
+from workflow_manager.core.plan import Skip
 from workflow_manager.core.tasks import AggregationTask, IntakeTask, Task
 from workflow_manager.core.windows import Window
 
 LONGEST = 200  # characters of a name that anyone needs to see
+_LABELS = {"aggregation": "aggregation ID", "trace_id": "trace ID"}
 
 
 def describe(task: Task) -> str:
@@ -16,17 +18,24 @@ def describe(task: Task) -> str:
             return f"the aggregation of {len(batches)} batches of {of} from {span(window)}"
 
 
-def task_fields(task: Task) -> dict[str, object]:
-    """The fields that every log line about a task has."""
-    match task:
-        case IntakeTask(batch=batch):
-            return {"aggregation ID": task.aggregation, "batch ID": batch.id, "date": batch.time}
-        case AggregationTask(window=window, batches=batches):
-            return {
-                "aggregation ID": task.aggregation,
-                "batch count": len(batches),
-                "aggregation window": iso_interval(window),
-            }
+def as_fields(name: str, value: object) -> dict[str, object]:
+    """A fact of an event as it stands in a JSON log line: plain values, under names that people read."""
+    label = _LABELS.get(name, name.replace("_", " "))
+    match value:
+        case IntakeTask(aggregation=aggregation, batch=batch):
+            ours: dict[str, object] = {"batch ID": batch.id, "date": batch.time}
+            return {"aggregation ID": aggregation, **ours, "marker": value.marker}
+        case AggregationTask(aggregation=aggregation, window=window, batches=batches):
+            theirs = {"batch count": len(batches), "aggregation window": iso_interval(window)}
+            return {"aggregation ID": aggregation, **theirs, "marker": value.marker}
+        case Window():
+            return {f"{name} window": iso_interval(value)}
+        case Skip():
+            return {label: value.name.lower()}
+        case tuple():
+            return {label: [quote(example.key) for example in value]}
+        case _:
+            return {label: value}
 
 
 def quote(name: str) -> str:

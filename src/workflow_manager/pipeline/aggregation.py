@@ -80,6 +80,8 @@ class AggregationPass:
                 scene.ledger.add(self._id, aggregation_tasks_failed=1)
             return
         try:
+            if self._batches and not scene.may_schedule():
+                return
             marked = bool(self._batches) and exists(scene.own, aggregate_marker(self._id, scene.aggregation))
         except Exception as error:  # noqa: BLE001 (as above)
             scene.ledger.add(self._id, aggregation_tasks_failed=1)

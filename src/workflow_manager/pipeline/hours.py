@@ -20,6 +20,7 @@ from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import HOUR, Window
 from workflow_manager.errors import StorageError, explain
 from workflow_manager.observe.events import IntakeSkipped, PartFailed
+from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import Hour, Markers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
@@ -58,8 +59,16 @@ class Scene:
     intake: Window
     aggregation: Window
     sink: TaskSink
+    permission: Permission
     ledger: Ledger
     observer: Observer
+
+    def may_schedule(self) -> bool:
+        """Whether no other run is at work. Markers are read only after this: another's are seen, then."""
+        if self.permission.granted():
+            return True
+        self.ledger.leave_to_another()
+        return False
 
     def failed(self, aggregation: str, consequence: str, error: Exception) -> None:
         """Something could not be read; say what that leaves undone."""
@@ -161,6 +170,8 @@ class HoursReader:
         if not ready or self._markers is None:
             return
         try:
+            if not scene.may_schedule():
+                return
             plan = plan_intake(self._id, ready, self._markers.of(hour))
         except StorageError as error:
             self._markers = None

@@ -4,7 +4,7 @@ import threading
 
 from workflow_manager.core.report import Failure, Figures, RunReport
 from workflow_manager.core.tasks import AggregationTask, Task
-from workflow_manager.observe.events import RunStopping
+from workflow_manager.observe.events import RunStopping, RunSuperseded
 from workflow_manager.ports import Observer
 
 SHOWN_FAILURES = 20
@@ -25,6 +25,7 @@ class Ledger:
         self._failures: list[Failure] = []
         self._failure_count = 0
         self._stopped = ""
+        self._superseded = False
 
     def add(self, aggregation: str, **counts: int) -> None:
         """Add to the figures of an aggregation, by the names of the fields of `Figures`."""
@@ -66,6 +67,15 @@ class Ledger:
         if first:
             self._observer.notify(RunStopping(reason))
 
+    def leave_to_another(self) -> None:
+        """Another run is at work on the same; end without doing anything, and without having failed."""
+        with self._lock:
+            first = not self._superseded
+            self._superseded = True
+            self._stopped = self._stopped or "another run is at work"
+        if first:
+            self._observer.notify(RunSuperseded())
+
     @property
     def stopped(self) -> str:
         """Why the run is to stop, or nothing."""
@@ -81,4 +91,5 @@ class Ledger:
                 self._failure_count,
                 self._stopped,
                 runtime_seconds,
+                superseded=self._superseded,
             )

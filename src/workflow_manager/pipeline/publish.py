@@ -9,6 +9,7 @@ from workflow_manager.core.tasks import AggregationTask, IntakeTask, Task
 from workflow_manager.errors import MessageTooLargeError, QueueError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
 from workflow_manager.observe.wording import describe
+from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.mark import Marker
 from workflow_manager.pipeline.stage import Stage
@@ -50,11 +51,13 @@ class Publisher:
         queue: TaskQueue,
         topics: Topics,
         marker: Marker,
+        permission: Permission,
         ledger: Ledger,
         observer: Observer,
         *,
         workers: int,
     ) -> None:
+        self._permission = permission
         self._queue = queue
         self._topics = topics
         self._marker = marker
@@ -85,6 +88,10 @@ class Publisher:
 
     def _publish(self, request: Sequence[Outgoing]) -> None:
         topic = self._topics.of(request[0].task)
+        if not self._permission.lasting():
+            self._ledger.stop(
+                "the lease has run out and could not be renewed, so that another run may be at work"
+            )
         if stopped := self._ledger.stopped:
             for out in request:
                 self._failed(out.task, QueueError("publish to", f"topic {topic}", f"not tried: {stopped}"))

@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import aggregation_problem, validity_infix
@@ -12,6 +13,7 @@ from workflow_manager.errors import explain
 from workflow_manager.observe.events import AggregationsFound, PartFailed, RunFinished, RunStarted
 from workflow_manager.pipeline.aggregation import AggregationPass
 from workflow_manager.pipeline.hours import Scene, TaskSink
+from workflow_manager.pipeline.lease import Lease, Permission, Unconditional
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import aggregations
 from workflow_manager.pipeline.malformed import MalformedNames
@@ -39,15 +41,26 @@ class Workers:
     marking: int = 64
 
 
+class LeaseTerms(NamedTuple):
+    """Runs of the same `scope` exclude each other; a lease holds for `duration` seconds unless renewed."""
+
+    scope: str
+    duration: float
+
+
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a run is to do. `is_first` says which of the two data share processors we are."""
+    """What a run is to do. `is_first` says which of the two data share processors we are.
+
+    Without a lease, two runs at once may schedule the same tasks.
+    """
 
     intake: Window
     aggregation: Window
     topics: Topics
     is_first: bool
     workers: Workers = Workers()
+    lease: LeaseTerms | None = None
 
 
 class Scheduler:
@@ -59,14 +72,18 @@ class Scheduler:
         self._orders = orders
         self._observer = observer
         self._ledger = Ledger(observer, dry_run=queue is None)
+        self._begin = time.monotonic()
 
     def stop(self, reason: str) -> None:
         """Start nothing new; `run` returns when what is in flight is finished and marked."""
         self._ledger.stop(reason)
 
+    def progress(self) -> RunReport:
+        """What has become of the run so far; for one that has to be given up."""
+        return self._ledger.report(time.monotonic() - self._begin)
+
     def run(self) -> RunReport:
         """Do everything that is due, and say what became of it. Failures are in the report, not raised."""
-        begin = time.monotonic()
         orders, ledger = self._orders, self._ledger
         self._observer.notify(RunStarted(orders.intake, orders.aggregation, ledger.dry_run))
         try:
@@ -76,20 +93,21 @@ class Scheduler:
             self._failed("nothing was scheduled", error)
         else:
             self._work()
-        report = ledger.report(time.monotonic() - begin)
+        report = self.progress()
         self._observer.notify(RunFinished(report))
         return report
 
     def _work(self) -> None:
         marker = Marker(self._buckets.own, self._ledger, self._observer, workers=self._orders.workers.marking)
-        sink = self._sink(marker)
         listing = Stage("list", self._orders.workers.listing, bounded=False)
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
+            permission = self._permission(ending)
+            sink = self._sink(marker, permission)
             ending.callback(marker.drain)
             ending.callback(sink.drain)
             ending.callback(listing.drain)
             try:
-                self._start_aggregations(self._scene(sink), listing)
+                self._start_aggregations(self._scene(sink, permission), listing)
             except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
                 self._failed("aggregations that were not found yet are left to the next run", error)
 
@@ -107,19 +125,29 @@ class Scheduler:
             self._observer.notify(AggregationsFound(count))
             malformed.report(scene.ledger, scene.observer)
 
-    def _sink(self, marker: Marker) -> TaskSink:
+    def _permission(self, ending: ExitStack) -> Permission:
+        terms = self._orders.lease
+        if terms is None or self._queue is None:
+            return Unconditional()
+        lease = Lease(self._buckets.own, terms.scope, terms.duration)
+        lease.begin()
+        ending.callback(lease.end)
+        return lease
+
+    def _sink(self, marker: Marker, permission: Permission) -> TaskSink:
         if self._queue is None:
             return Rehearsal(self._orders.topics, self._ledger, self._observer)
         return Publisher(
             self._queue,
             self._orders.topics,
             marker,
+            permission,
             self._ledger,
             self._observer,
             workers=self._orders.workers.publishing,
         )
 
-    def _scene(self, sink: TaskSink) -> Scene:
+    def _scene(self, sink: TaskSink, permission: Permission) -> Scene:
         return Scene(
             self._buckets.ingestion,
             self._buckets.own,
@@ -128,6 +156,7 @@ class Scheduler:
             self._orders.intake,
             self._orders.aggregation,
             sink,
+            permission,
             self._ledger,
             self._observer,
         )

@@ -1,0 +1,202 @@
+"""The flags of a run, in the groups that `--help` shows."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from workflow_manager import values
+from workflow_manager.ports import Option
+
+
+class Group(NamedTuple):
+    """Flags that belong together, as `--help` shows them."""
+
+    title: str
+    options: tuple[Option, ...]
+
+
+def _bucket_url(text: str) -> str:
+    if not urlsplit(text).scheme or "://" not in text:
+        raise ValueError("not a bucket's URL: s3://{region}/{name}, gs://{name} or file:///{directory}")
+    return text
+
+
+def _gateway_url(text: str) -> str:
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not the URL of a Pushgateway, such as http://pushgateway:9091")
+    return parts.geturl()
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+BUCKET_FLAGS = Group(
+    "Buckets",
+    (
+        Option("ingestor-input", "bucket of ingestion batches", parse=_bucket_url, required=True),
+        Option("ingestor-identity", "role to read the ingestion bucket with"),
+        Option(
+            "own-validation-input",
+            "bucket of our own validations, where markers are kept",
+            parse=_bucket_url,
+            required=True,
+        ),
+        Option("own-validation-identity", "role to read and write our own validation bucket with"),
+        Option("peer-validation-input", "bucket of the peer's validations", parse=_bucket_url, required=True),
+        Option("peer-validation-identity", "role to read the peer's validation bucket with"),
+    ),
+)
+_WINDOWS = Group(
+    "What to schedule",
+    (
+        Option(
+            "is-first",
+            'whether we are the "first" data share processor (the PHA server, index 0)',
+            "false",
+            values.boolean,
+            is_switch=True,
+        ),
+        Option("intake-max-age", "how far back batches are taken in", "1h", values.duration),
+        Option("aggregation-period", "length of an aggregation window", "3h", values.duration),
+        Option("grace-period", "how long a window is left to fill after its end", "1h", values.duration),
+        Option(
+            "aggregation-override-timestamp",
+            "aggregate the window that holds this time (YYYYMMDDHHmm, UTC) instead of the latest due",
+            parse=values.minute,
+        ),
+        Option(
+            "now",
+            "evaluate the windows as of this time (RFC 3339) instead of the clock's",
+            parse=values.instant,
+        ),
+        Option(
+            "dry-run", "only say what would be done: no side effects", "false", values.boolean, is_switch=True
+        ),
+    ),
+)
+_TASKS = Group(
+    "Task queue",
+    (
+        Option("task-queue-kind", "kind of queue that tasks are published to", required=True),
+        Option("intake-tasks-topic", "topic for intake tasks", required=True),
+        Option("aggregate-tasks-topic", "topic for aggregation tasks", required=True),
+        Option("max-enqueue-workers", "most publish requests in flight", "100", values.at_least_one),
+    ),
+)
+_WORKERS = Group(
+    "Requests to buckets",
+    (
+        Option("max-list-workers", "most listings in flight", "32", values.at_least_one),
+        Option("max-marker-workers", "most marker writes in flight", "64", values.at_least_one),
+    ),
+)
+# Deployments give the flags of both clouds in one template, so that all are known whatever the kind.
+_CLOUD_QUEUES = Group(
+    "Task queues of the clouds",
+    (
+        Option("gcp-project-id", "Google Cloud project of the topics"),
+        Option(
+            "gcp-pubsub-create-topics",
+            "create the topics, and a subscription for each, before any work",
+            "false",
+            values.boolean,
+            is_switch=True,
+            aliases=("create-pubsub-topics",),
+        ),
+        Option("aws-sns-region", "AWS region of the topics"),
+        Option("aws-sns-identity", "role to publish with"),
+    ),
+)
+_OUTPUT = Group(
+    "Metrics and logs",
+    (
+        Option("push-gateway", "URL of a Prometheus Pushgateway to push metrics to", parse=_gateway_url),
+        Option("k8s-namespace", "grouping key `locality` of pushed metrics"),
+        Option("ingestor-label", "grouping key `ingestor` of pushed metrics"),
+        Option("metrics-file", "file to write the metrics to, for node-exporter's textfile collector"),
+        Option(
+            "log-level",
+            "least severity to log: debug, info, warning or error",
+            "info",
+            _one_of("debug", "info", "warning", "error"),
+        ),
+        Option(
+            "log-format",
+            "json, text, or auto: text on a terminal and JSON elsewhere",
+            "auto",
+            _one_of("auto", "json", "text"),
+        ),
+    ),
+)
+PATIENCE_FLAGS = Group(
+    "Patience with services",
+    (
+        Option(
+            "connect-timeout", "how long a connection may take to be made", "5s", values.positive_duration
+        ),
+        Option("read-timeout", "how long a service may be silent", "30s", values.positive_duration),
+        Option("request-tries", "most tries of one request", "6", values.at_least_one),
+        Option(
+            "request-timeout",
+            "how long one request may take with all its tries and the pauses between them",
+            "2m",
+            values.positive_duration,
+        ),
+    ),
+)
+_SAFETY = Group(
+    "Several runs, and how a run ends",
+    (
+        Option(
+            "no-lease",
+            "do not keep other runs on the same buckets from working at the same time",
+            "false",
+            values.boolean,
+            is_switch=True,
+        ),
+        Option(
+            "lease-duration",
+            "how long a run that was killed keeps others from working",
+            "2m",
+            values.positive_duration,
+        ),
+        Option(
+            "shutdown-grace",
+            "how long what is in flight may take to be finished and marked when a run has to end",
+            "20s",
+            values.positive_duration,
+        ),
+        Option("run-timeout", "end a run that takes longer, in order", parse=values.positive_duration),
+    ),
+)
+_PROFILING = Group(
+    "Profiling",
+    (
+        Option("cpuprofile", "file to write a CPU profile to"),
+        Option("memprofile", "file to write a memory profile to"),
+    ),
+)
+# The flags of each bucket: its URL, and the role to use it with.
+BUCKETS = (
+    ("ingestor-input", "ingestor-identity"),
+    ("own-validation-input", "own-validation-identity"),
+    ("peer-validation-input", "peer-validation-identity"),
+)
+GROUPS: Sequence[Group] = (
+    BUCKET_FLAGS,
+    _WINDOWS,
+    _TASKS,
+    _WORKERS,
+    _CLOUD_QUEUES,
+    _OUTPUT,
+    PATIENCE_FLAGS,
+    _SAFETY,
+    _PROFILING,
+)
