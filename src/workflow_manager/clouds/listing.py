@@ -1,0 +1,82 @@
+"""The pages of a listing, followed to the end of a key range whatever the service does meanwhile."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from os.path import commonprefix
+from typing import NamedTuple
+
+from workflow_manager.clouds.http import CloudError
+
+# What services answer to a page token that they do not know any more.
+_TOKEN_REFUSED = frozenset({400, 410})
+PAGE_SIZE = 1000  # the most that S3 gives; Cloud Storage advises no more
+
+
+class Page(NamedTuple):
+    """Names in ascending order, and the token of the next page, empty on the last one."""
+
+    names: list[str]
+    token: str
+
+
+class Range(NamedTuple):
+    """The keys with `prefix` that are greater than `after` and, if given, less than `before`."""
+
+    prefix: str
+    after: str = ""
+    before: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no key can lie in it."""
+        return bool(self.before) and self.before <= max(self.prefix, self.after)
+
+    @property
+    def narrowest(self) -> str:
+        """The longest prefix that all keys in it have: also what both ends begin with."""
+        if not (self.after and self.before):
+            return self.prefix
+        return max(self.prefix, commonprefix([self.after, self.before]), key=len)
+
+    @property
+    def size(self) -> int:
+        """How many names to ask for at once: a single one if only that can be there."""
+        return 1 if self.before == self.prefix + "\0" else PAGE_SIZE
+
+
+def follow(fetch: Callable[[str, str], Page], within: Range) -> Iterator[list[str]]:
+    """The names in a range, page by page; `fetch` is given a token, or "" at first, and where to start.
+
+    A token that is refused has expired: the listing starts again behind the last name. Raises
+    CloudError if the service is not in order, since the range's end could not be told then.
+    """
+    token, start, last = "", within.after, within.after
+    while not within.empty:
+        try:
+            names, following = fetch(token, start)
+        except CloudError as error:
+            if error.status not in _TOKEN_REFUSED or not token or start == last:
+                raise
+            token, start = "", last
+            continue
+        if not token:  # some services begin with the name itself, or with the directory it is in
+            names = names[bisect_right(names, start) :] if names and names[0] <= start else names
+        if names:
+            _check_order(last, names)
+            last = names[-1]
+            end = bisect_left(names, within.before) if within.before and last >= within.before else len(names)
+            if end:
+                yield names[:end] if end < len(names) else names
+        if not following or (within.before and last + "\0" >= within.before):
+            return
+        if following == token and not names:
+            raise CloudError("the listing does not get on: the service gives the same page again")
+        token = following
+
+
+def _check_order(last: str, names: list[str]) -> None:
+    if names[0] <= last or sorted(names) != names:
+        raise CloudError(
+            "the listing is not in the order of the keys' bytes",
+            "this service cannot be used: what lies in a time window could not be told from its listings",
+        )
