@@ -75,3 +75,14 @@ class MissingExtraError(ConfigError):
                 )
             ]
         )
+
+
+def explain(error: Exception) -> str:
+    """An error in words, for the report of a run: also one that nobody foresaw."""
+    if isinstance(error, WorkflowManagerError):
+        return str(error)
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f" in {where.tb_frame.f_code.co_name}, line {where.tb_lineno}" if where else ""
+    return f"unexpected {type(error).__name__}{place}: {error} (a fault in the program: please report it)"

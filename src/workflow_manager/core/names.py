@@ -7,7 +7,7 @@ every parser here takes any string at all and answers for each whether it is one
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntFlag
 from functools import lru_cache
 from types import MappingProxyType
@@ -97,6 +97,22 @@ def marker_range(aggregation: str, window: Window) -> KeyRange:
     return KeyRange(prefix, prefix + marker_time(window.begin), prefix + marker_time(window.end))
 
 
+def hour_begin(hour: str) -> datetime:
+    """The time at which an hour (`yyyy/mm/dd/HH/`) begins."""
+    year, month, day, hours, _ = hour.split("/")
+    return datetime(int(year), int(month), int(day), int(hours), tzinfo=UTC)
+
+
+def day_prefix(aggregation: str, time: datetime) -> str:
+    """What the keys of all batches of a day begin with; the hour follows."""
+    return f"{aggregation}/{path_time(time)[: len('2026/11/22/')]}"
+
+
+def marker_hour(hour: str) -> str:
+    """An hour (`yyyy/mm/dd/HH/`) as markers have it: `yyyy-mm-dd-HH-`."""
+    return hour.replace("/", "-")
+
+
 def intake_marker(aggregation: str, batch: Batch) -> str:
     """The key of the marker which says that the intake of `batch` is scheduled."""
     return f"{MARKER_PREFIX}intake-{aggregation}-{batch.time.replace('/', '-')}-{batch.id}"
@@ -174,9 +190,8 @@ def parse_key(key: str, aggregation: str, infix: str) -> tuple[Batch, Part] | No
 def _is_hour(text: str) -> bool:
     if not _HOUR.fullmatch(text):
         return False
-    year, month, day, hour, _ = text.split("/")
     try:
-        datetime(int(year), int(month), int(day), int(hour))  # noqa: DTZ001  (only to see whether there is such a time)
+        hour_begin(text)
     except ValueError:
         return False
     return True

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 # Go counts the multiples of a duration from this instant (time.Time.Truncate).
 EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 # Uploads may carry times ahead of our clock: a day's worth is taken in.
-FUTURE = timedelta(hours=24)
+FUTURE = DAY
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,15 +52,13 @@ def intake_window(now: datetime, max_age: timedelta) -> Window:
     return Window(floor(now - max_age, MINUTE), floor(now + FUTURE, MINUTE))
 
 
-def aggregation_window(
-    now: datetime, period: timedelta, grace: timedelta, override: datetime | None = None
-) -> Window:
-    """The window of length `period` to aggregate now.
+def aggregation_window(time: datetime, period: timedelta) -> Window:
+    """The aligned window of length `period` that holds `time`.
 
-    It is the aligned one that holds `now - grace - period`: the last that had
-    ended for at least `grace`. `override` names another, by any time in it.
+    The one to aggregate now is that which holds `now - grace - period`: the last that
+    ended at least `grace` ago.
     """
-    begin = floor(now - grace - period if override is None else override, period)
+    begin = floor(time, period)
     return Window(begin, begin + period)
 
 
@@ -78,8 +77,19 @@ def union(windows: Iterable[Window]) -> list[Window]:
     return merged
 
 
+def cut(window: Window, times: Iterable[datetime]) -> list[Window]:
+    """The pieces of a window between `times`, which ascend; times outside it cut nothing."""
+    pieces: list[Window] = []
+    begin = window.begin
+    for time in times:
+        if begin < time < window.end:
+            pieces.append(Window(begin, time))
+            begin = time
+    return [*pieces, Window(begin, window.end)]
+
+
 def hours(window: Window) -> Iterator[Window]:
-    """The slices of a window: its parts in each hour of the clock, in ascending order."""
+    """The parts of a window in each hour of the clock, in ascending order."""
     begin = window.begin
     while begin < window.end:
         end = min(floor(begin, HOUR) + HOUR, window.end)

@@ -307,3 +307,20 @@ class RunFinished(Event):
             "stopped": self.report.stopped,
             "runtime seconds": round(self.report.runtime_seconds, 3),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsFailed(Event):
+    """The metrics of the run could not be delivered."""
+
+    name: ClassVar[str] = "metrics.failed"
+    severity: ClassVar[Severity] = Severity.ERROR
+    error: str
+
+    @property
+    def message(self) -> str:
+        return self.error
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {"error": self.error}

@@ -1,0 +1,96 @@
+"""A command line -> a checked configuration and the parts that it names, or all its mistakes at once."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from workflow_manager.cli import wiring
+from workflow_manager.cli.flags import Flags, Parsed
+from workflow_manager.config import BUCKETS, GROUPS, Config, Group, configure
+from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.pipeline.scheduler import Buckets
+from workflow_manager.ports import ObjectStore, TaskQueue
+
+KIND = "task-queue-kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Everything that a command needs to work on the buckets and the queue."""
+
+    config: Config
+    buckets: Buckets
+    queue: TaskQueue
+
+
+def read_flags(command: str, summary: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Parsed:
+    """Read the flags of a run, and those that the chosen kind of queue adds.
+
+    Flags of other kinds are known too, and left aside: one deployment's template often
+    gives all of them. Those kinds are loaded only if such a flag is there.
+    """
+    kinds = wiring.queue_kinds()
+    chosen = Flags(command, summary, GROUPS).parse(arguments, environ).values.get(KIND)
+    first = [str(chosen)] if chosen in kinds else []
+    parsed = flags_of_kinds(command, summary, first, first).parse(arguments, environ)
+    if parsed.unknown:
+        parsed = flags_of_kinds(command, summary, kinds, first).parse(arguments, environ)
+    if chosen and not first:
+        problem = f"there is no such kind of queue; there are {', '.join(kinds)}"
+        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
+    return parsed
+
+
+def flags_of_kinds(command: str, summary: str, kinds: Sequence[str], needed: Sequence[str]) -> Flags:
+    """The flags of a run with those of `kinds`; only the `needed` kinds may require any."""
+    groups = list(GROUPS)
+    for kind in kinds:
+        options = tuple(
+            option if kind in needed else replace(option, required=False)
+            for option in wiring.queue_options(kind)
+        )
+        if options:
+            groups.append(Group(f"Task queue: {kind}", options))
+    return Flags(command, summary, groups)
+
+
+def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack) -> Assembly:
+    """The parts that the flags name, to be closed with `opened`.
+
+    Raises ConfigError with every mistake that can be found without sending a request.
+    """
+    mistakes = parsed.all_mistakes()
+    config, queue = None, None
+    try:
+        config = configure(parsed.values, clock_time)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    stores = open_stores(parsed, environ, opened, mistakes)
+    if not mistakes:
+        try:
+            queue = wiring.open_queue(str(parsed.values[KIND]), parsed.values, environ, opened)
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+    if mistakes or config is None or queue is None:
+        raise ConfigError(mistakes)
+    return Assembly(config, Buckets(*stores.values()), queue)
+
+
+def open_stores(
+    parsed: Parsed, environ: Mapping[str, str], opened: ExitStack, mistakes: list[Mistake]
+) -> dict[str, ObjectStore]:
+    """The buckets that URLs are given for, by their flags, to be closed with `opened`.
+
+    Mistakes are added to `mistakes`.
+    """
+    stores = {}
+    for bucket, identity in BUCKETS:
+        if bucket not in parsed.values:
+            continue
+        url, role = str(parsed.values[bucket]), str(parsed.values.get(identity, ""))
+        try:
+            stores[bucket] = wiring.open_store(f"--{bucket}", url, role, environ, opened)
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+    return stores

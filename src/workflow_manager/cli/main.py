@@ -1,0 +1,66 @@
+"""The entry point: which command is meant, and what its failure means for the exit status."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from workflow_manager import __version__
+from workflow_manager.errors import ConfigError, WorkflowManagerError
+
+FAILED = 1
+BAD_USAGE = 2
+
+# Each command lives in the module of its name, which is loaded only for it.
+COMMANDS = {
+    "run": "schedule what is due (also when no command is named)",
+    "tasks": "look at, take and acknowledge the tasks of an SQLite queue",
+    "sample": "fill buckets with made-up batches to try things with",
+    "demo": "three passes over a made-up deployment, explained",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in ("--version", "-version"):
+        print(f"workflow-manager {__version__}")
+        return 0
+    if words and words[0] in ("--help", "-help", "-h", "help"):
+        print(_help())
+        return 0
+    name = words.pop(0) if words and not words[0].startswith("-") else "run"
+    if name not in COMMANDS:
+        print(f"workflow-manager: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
+        return BAD_USAGE
+    command: Callable[[Sequence[str]], int] = getattr(
+        importlib.import_module(f"workflow_manager.cli.{name}"), name
+    )
+    return _guarded(name, command, words)
+
+
+def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
+    try:
+        return command(words)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(f"workflow-manager: {mistake}", file=sys.stderr)
+        print(f"See 'workflow-manager {name} --help'.", file=sys.stderr)
+        return BAD_USAGE
+    except WorkflowManagerError as error:
+        print(f"workflow-manager: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:8} {about}" for name, about in COMMANDS.items())
+    return (
+        "usage: workflow-manager [run] [flags]\n"
+        "       workflow-manager COMMAND [flags]\n\n"
+        "Schedules intake and aggregation tasks for Prio-style batch pipelines on object storage.\n\n"
+        f"commands:\n{commands}\n\n"
+        "'workflow-manager COMMAND --help' lists the flags of a command."
+    )

@@ -1,0 +1,80 @@
+"""Writes the reference pages on flags and events, generated from the code: `make docs`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from workflow_manager.cli import sample, tasks, wiring
+from workflow_manager.cli.assembly import flags_of_kinds
+from workflow_manager.cli.flags import Flags, environment_twin
+from workflow_manager.observe.events import Event
+
+_FLAGS = """\
+# Flags
+
+Go's syntax: one or two dashes, `--flag value` or `--flag=value`. A switch stands alone or takes `=true`
+or `=false`. An empty value means "not given". Durations are Go's: `8h`, `1h30m`, `90s`, `500ms`.
+
+Each flag has a twin in the environment, which is used when the flag is absent or empty. This page is
+generated from the program.
+"""
+
+_EVENTS = """\
+# Events
+
+Each log line has `severity`, `timestamp` (RFC 3339, UTC), `message`, and `event`: the name of what
+happened, which is stable. Lines about a task also have `aggregation ID`, and `batch ID` or `batch
+count`; scheduled ones have the `trace ID` of the message. `--log-level` says which are written. This
+page is generated from the program.
+
+| event | severity | when |
+| --- | --- | --- |
+"""
+
+
+def flags_page() -> str:
+    """The flags of each command, as Markdown."""
+    kinds = wiring.queue_kinds()
+    commands = {"run": flags_of_kinds("run", "", kinds, kinds), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
+    parts = [_FLAGS]
+    for command, flags in commands.items():
+        parts.append(f"\n## {command}\n")
+        parts.extend(_groups(flags))
+    return "".join(parts)
+
+
+def events_page() -> str:
+    """The events, as Markdown."""
+    rows = (
+        f"| `{event.name}` | {event.severity.value} | {(event.__doc__ or '').splitlines()[0]} |\n"
+        for _, event in sorted({event.name: event for event in _events(Event)}.items())
+    )
+    return _EVENTS + "".join(rows)
+
+
+def _groups(flags: Flags) -> Iterator[str]:
+    for title, options in flags.groups:
+        yield f"\n### {title}\n\n| flag | default | | variable |\n| --- | --- | --- | --- |\n"
+        for option in options:
+            names = ", ".join(f"`--{name}`" for name in (option.name, *option.aliases))
+            default = "required" if option.required else f"`{option.default}`" if option.default else ""
+            yield f"| {names} | {default} | {option.help} | `{environment_twin(option.name)}` |\n"
+
+
+def _events(kind: type[Event]) -> Iterator[type[Event]]:
+    """All events; one with slots can come twice, as it is made anew from the class that was written."""
+    for sub in kind.__subclasses__():
+        if "name" in vars(sub):
+            yield sub
+        yield from _events(sub)
+
+
+def main() -> None:
+    """Write the pages into the directory that is named on the command line."""
+    directory = Path(sys.argv[1])
+    (directory / "flags.md").write_text(flags_page())
+    (directory / "events.md").write_text(events_page())
+
+
+if __name__ == "__main__":
+    main()

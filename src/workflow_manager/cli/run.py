@@ -1,0 +1,99 @@
+"""`workflow-manager run`: one pass over the buckets."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from workflow_manager.cli import wiring
+from workflow_manager.cli.assembly import assemble, flags_of_kinds, read_flags
+from workflow_manager.cli.interrupts import interruptible
+from workflow_manager.cli.profiling import cpu_profile, memory_profile
+from workflow_manager.config import Config
+from workflow_manager.core.report import RunReport
+from workflow_manager.errors import MetricsError
+from workflow_manager.observe.events import MetricsFailed, Severity
+from workflow_manager.observe.logs import Logs
+from workflow_manager.pipeline.scheduler import Scheduler
+from workflow_manager.ports import Observer
+
+SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets: one pass, then it ends."
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        """The time now, in UTC."""
+        return datetime.now(UTC)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do one pass; the exit status: 0 all scheduled, 1 something failed, 130 or 143 interrupted."""
+    clock = SystemClock()
+    environ = dict(os.environ)
+    parsed = read_flags("run", SUMMARY, arguments, environ)
+    if parsed.wants_help:
+        kinds = wiring.queue_kinds()
+        print(flags_of_kinds("run", SUMMARY, kinds, kinds).help(), end="")
+        return 0
+    with ExitStack() as opened:
+        parts = assemble(parsed, environ, clock.now(), opened)
+        config = parts.config
+        logs = terminal_logs(config, clock)
+        queue = None if config.dry_run else parts.queue
+        scheduler = Scheduler(parts.buckets, queue, wiring.orders(config), logs)
+        with (
+            cpu_profile(config.cpuprofile),
+            memory_profile(config.memprofile),
+            interruptible(scheduler.stop) as interruption,
+        ):
+            report = scheduler.run()
+    delivered = config.dry_run or deliver_metrics(config, report, logs)
+    if sys.stdout.isatty():
+        from workflow_manager.cli import summary  # noqa: PLC0415 (rich is for terminals only)
+
+        summary.show(report)
+    if interruption.exit_status is not None:
+        return interruption.exit_status
+    return 0 if report.succeeded and delivered else 1
+
+
+def terminal_logs(config: Config, clock: SystemClock) -> Logs:
+    """Where a run's events are written: standard error, as text on a terminal and else as JSON lines."""
+    terminal = sys.stderr.isatty()
+    return Logs(
+        sys.stderr,
+        clock,
+        Severity(config.log_level.upper()),
+        json_lines=config.log_format == "json" or (config.log_format == "auto" and not terminal),
+        colour=terminal and not os.environ.get("NO_COLOR"),
+    )
+
+
+def deliver_metrics(config: Config, report: RunReport, observer: Observer) -> bool:
+    """Push and write the metrics, as far as that was asked for; whether all of it went well."""
+    if not config.push_gateway and not config.metrics_file:
+        return True
+    from workflow_manager.observe import metrics  # noqa: PLC0415 (its import costs more than a small run)
+
+    ended = time.time()
+    grouping = {"locality": config.k8s_namespace, "ingestor": config.ingestor_label}
+    errors = []
+    if config.push_gateway:
+        try:
+            metrics.push(report, ended, config.push_gateway, grouping)
+        except MetricsError as error:
+            errors.append(error)
+    if config.metrics_file:
+        try:
+            labels = {name: value for name, value in grouping.items() if value}
+            metrics.write(report, ended, Path(config.metrics_file), labels)
+        except MetricsError as error:
+            errors.append(error)
+    for failure in errors:
+        observer.notify(MetricsFailed(str(failure)))
+    return not errors

@@ -1,0 +1,127 @@
+"""`workflow-manager sample`: fill buckets with made-up batches."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from workflow_manager import values
+from workflow_manager.cli.assembly import open_stores
+from workflow_manager.cli.flags import Flags
+from workflow_manager.config import BUCKET_FLAGS, Given, Group
+from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.pipeline.stage import Stage
+from workflow_manager.ports import ObjectStore, Option
+from workflow_manager.sampling import Bucket, Recipe, SampleObject, aggregation_names, make
+
+SUMMARY = "Write made-up batches to buckets: the same ones each time for the same flags."
+WORKERS = 32
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise ValueError("not a share from 0 to 1")
+    return share
+
+
+_RECIPE = Group(
+    "What to write",
+    (
+        Option(
+            "end",
+            "batches lie in the whole hours before this time (RFC 3339; default now)",
+            parse=values.instant,
+        ),
+        Option("aggregations", "number of aggregations", "3", values.at_least_one),
+        Option("hours", "hours with batches", "24", values.at_least_one),
+        Option("batches-per-hour", "batches in each hour of each aggregation", "5", values.at_least_one),
+        Option("incomplete", "share of batches that lack an object", "0.05", _share),
+        Option("missing-peer", "share of batches that the peer has not validated", "0.1", _share),
+        Option("malformed", "malformed names to add, as a share of the batches", "0.02", _share),
+        Option("seed", "other numbers give other buckets", "1", values.at_least_one),
+        Option("is-first", "whether we are the first processor", "false", values.boolean, is_switch=True),
+    ),
+)
+_OPTIONAL_BUCKETS = Group(
+    BUCKET_FLAGS.title, tuple(replace(option, required=False) for option in BUCKET_FLAGS.options)
+)
+FLAGS = Flags("sample", SUMMARY, [_OPTIONAL_BUCKETS, _RECIPE])
+_PLACES = {
+    "ingestor-input": Bucket.INGESTION,
+    "own-validation-input": Bucket.OWN,
+    "peer-validation-input": Bucket.PEER,
+}
+
+
+Progress = Callable[[Iterable[SampleObject]], Iterable[SampleObject]]
+
+
+def sample(arguments: Sequence[str]) -> int:
+    """Write the objects of each bucket that a URL is given for."""
+    environ = dict(os.environ)
+    parsed = FLAGS.parse(arguments, environ)
+    if parsed.wants_help:
+        print(FLAGS.help(), end="")
+        return 0
+    with ExitStack() as opened:
+        mistakes = parsed.all_mistakes()
+        stores = open_stores(parsed, environ, opened, mistakes)
+        if not stores and not mistakes:
+            mistakes.append(Mistake("", "", "give the URL of at least one bucket, such as --ingestor-input"))
+        if mistakes:
+            raise ConfigError(mistakes)
+        recipe = _recipe(Given(parsed.values))
+        wanted = {_PLACES[flag]: store for flag, store in stores.items()}
+        written = write(recipe, wanted, _progress(recipe.batches))
+    print(
+        f"wrote {written} objects of {recipe.batches} batches, up to {recipe.end:%Y-%m-%dT%H:%M:%SZ}:"
+        f" aggregations {', '.join(aggregation_names(recipe.aggregations))}"
+    )
+    return 0
+
+
+def write(
+    recipe: Recipe,
+    stores: Mapping[Bucket, ObjectStore],
+    progress: Callable[[Iterable[SampleObject]], Iterable[SampleObject]] = iter,
+) -> int:
+    """Put the objects of a recipe into those of its buckets that are given; how many that were."""
+    writing = Stage("write", WORKERS)
+    written = 0
+    for made in progress(make(recipe)):
+        if (store := stores.get(made.bucket)) is not None:
+            writing.submit(store.put, made.key, made.body)
+            written += 1
+    writing.drain()
+    return written
+
+
+def _recipe(given: Given) -> Recipe:
+    return Recipe(
+        end=given.get("end", datetime, datetime.now(UTC)),
+        aggregations=given.get("aggregations", int, 0),
+        hours=given.get("hours", int, 0),
+        batches_per_hour=given.get("batches-per-hour", int, 0),
+        incomplete=given.get("incomplete", float, 0.0),
+        missing_peer=given.get("missing-peer", float, 0.0),
+        malformed=given.get("malformed", float, 0.0),
+        seed=given.get("seed", int, 0),
+        is_first=given.get("is-first", bool, default=False),
+    )
+
+
+def _progress(batches: int) -> Progress:
+    """A progress bar where someone can see it; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return iter
+    from rich.console import Console  # noqa: PLC0415 (for terminals only)
+    from rich.progress import track  # noqa: PLC0415 (as above)
+
+    console = Console(stderr=True)
+    return lambda made: track(made, "writing", total=8 * batches, console=console)

@@ -1,0 +1,81 @@
+"""What a run did, as a table for a person at a terminal."""
+
+import os
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workflow_manager.core.report import Figures, RunReport
+from workflow_manager.observe.logs import printable
+
+SHOWN_AGGREGATIONS = 50
+
+
+def show(report: RunReport) -> None:
+    """Print the figures of each aggregation, their sum, and the failures."""
+    # Without this rich leaves colours away for NO_COLOR, but not bold type.
+    console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    console.print(figures_table(report))
+    hidden = len(report.figures) - SHOWN_AGGREGATIONS
+    if hidden > 0:
+        console.print(f"… and {hidden} more aggregations, which the totals include.")
+    for failure in report.failures:
+        of = f"{failure.aggregation}: " if failure.aggregation else ""
+        console.print(Text(f"failed: {printable(of + failure.message)}", style="red"))
+    hidden = report.failure_count - len(report.failures)
+    if hidden > 0:
+        console.print(Text(f"… and {hidden} more failures", style="red"))
+    if report.stopped:
+        console.print(Text(f"stopped early: {printable(report.stopped)}", style="red"))
+
+
+def figures_table(report: RunReport) -> Table:
+    """The figures as a table: a row for each aggregation, and one for their sum."""
+    title = "Dry run: nothing was published or written" if report.dry_run else None
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("aggregation", overflow="fold")
+    table.add_column("ready", justify="right")
+    table.add_column("incom-\nplete", justify="right")
+    table.add_column("mal-\nformed", justify="right")
+    table.add_column("intake tasks", no_wrap=True)
+    table.add_column("aggregation task", no_wrap=True)
+    for aggregation, figures in list(report.figures.items())[:SHOWN_AGGREGATIONS]:
+        table.add_row(*_row(printable(aggregation), figures, _aggregation(figures)))
+    if len(report.figures) > 1:
+        total = report.total()
+        table.add_section()
+        table.add_row(*_row("all", total, f"{total.aggregation_tasks_scheduled} scheduled"))
+    return table
+
+
+def _row(name: str, figures: Figures, aggregation: str) -> list[Text]:
+    counts = (
+        figures.ingestions_found,
+        figures.incomplete_ingestions_found,
+        figures.malformed_objects_found,
+    )
+    return [Text(str(cell)) for cell in (name, *counts, _intake(figures), aggregation)]
+
+
+def _intake(figures: Figures) -> str:
+    outcomes = (
+        (figures.intake_tasks_scheduled, "scheduled"),
+        (figures.intake_tasks_skipped_due_to_marker, "skipped: marked"),
+        (figures.intake_tasks_failed, "failed"),
+    )
+    return "\n".join(f"{count} {outcome}" for count, outcome in outcomes if count) or "none due"
+
+
+def _aggregation(figures: Figures) -> str:
+    missing = figures.aggregate_ingestions_missing_peer_validation
+    lacking = f"{missing} await the peer" if missing else ""
+    if figures.aggregation_tasks_failed:
+        return "failed"
+    if figures.aggregation_tasks_scheduled:
+        batches = f"{figures.number_of_batches_in_aggregation} batches scheduled"
+        return f"{batches}\n{lacking}" if lacking else batches
+    if figures.aggregation_tasks_skipped_due_to_marker:
+        return "skipped: marked"
+    return lacking or "none due"

@@ -1,0 +1,64 @@
+"""Configuration -> parts: the only place that asks the registry for stores and queues."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+from workflow_manager import registry
+from workflow_manager.config import Config
+from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.pipeline.publish import Topics
+from workflow_manager.pipeline.scheduler import Orders, Workers
+from workflow_manager.ports import ObjectStore, Option, Settings, TaskQueue
+
+
+def queue_kinds() -> Sequence[str]:
+    """The names of the kinds of queue that are installed."""
+    return registry.queue_kinds()
+
+
+def queue_options(kind: str) -> Sequence[Option]:
+    """The flags of a kind of queue."""
+    return registry.queue(kind).options
+
+
+def open_store(
+    flag: str, url: str, identity: str, environ: Mapping[str, str], opened: ExitStack
+) -> ObjectStore:
+    """The bucket at a URL given with `flag`, to be closed with `opened`; raises ConfigError."""
+    with _naming(flag, url):
+        store = registry.store(urlsplit(url).scheme).open(url, Settings(identity=identity, environ=environ))
+    opened.callback(store.close)
+    return store
+
+
+def open_queue(
+    kind: str, options: Mapping[str, object], environ: Mapping[str, str], opened: ExitStack
+) -> TaskQueue:
+    """The queue of a kind, to be closed with `opened`; raises ConfigError."""
+    with _naming("--task-queue-kind", kind):
+        queue = registry.queue(kind).open(Settings(options=options, environ=environ))
+    opened.callback(queue.close)
+    return queue
+
+
+def orders(config: Config) -> Orders:
+    """What the run is to do."""
+    return Orders(
+        config.intake,
+        config.aggregation,
+        Topics(config.intake_tasks_topic, config.aggregate_tasks_topic),
+        config.is_first,
+        Workers(publishing=config.max_enqueue_workers),
+    )
+
+
+@contextmanager
+def _naming(flag: str, value: str) -> Iterator[None]:
+    """Name the flag in mistakes that an adapter, which knows nothing of flags, has found."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(
+            mistake if mistake.flag else Mistake(flag, value, mistake.problem) for mistake in error.mistakes
+        ) from None

@@ -1,0 +1,61 @@
+"""Events as log lines: JSON for machines, or a readable form for a terminal."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from typing import TextIO
+
+from workflow_manager.observe.events import Event, Severity
+from workflow_manager.ports import Clock
+
+_ORDER = {severity: rank for rank, severity in enumerate(Severity)}
+_COLOURS = {Severity.DEBUG: "2", Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
+
+
+class Logs:
+    """Writes each event that is severe enough as one line, from whichever thread it comes.
+
+    The JSON form is what Google Cloud Logging reads: `severity`, `timestamp` (RFC 3339)
+    and `message`, then `event` with the event's stable name and the event's fields.
+    """
+
+    def __init__(
+        self, stream: TextIO, clock: Clock, least: Severity, *, json_lines: bool, colour: bool = False
+    ) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._least = _ORDER[least]
+        self._json_lines = json_lines
+        self._colour = colour
+        self._lock = threading.Lock()
+
+    def notify(self, event: Event) -> None:
+        """Write the event down, if it is severe enough."""
+        if _ORDER[event.severity] < self._least:
+            return
+        now = self._clock.now()
+        line = self._json(event, now) if self._json_lines else self._text(event, now)
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def _json(self, event: Event, now: datetime) -> str:
+        timestamp = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        known = {
+            "severity": event.severity.value,
+            "timestamp": timestamp,
+            "message": event.message,
+            "event": event.name,
+        }
+        return json.dumps(known | dict(event.fields))
+
+    def _text(self, event: Event, now: datetime) -> str:
+        severity = f"{event.severity.value:7}"
+        if self._colour:
+            severity = f"\x1b[{_COLOURS[event.severity]}m{severity}\x1b[0m"
+        return f"{now.astimezone(UTC):%H:%M:%S} {severity} {printable(event.message)}"
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that could move the cursor, colour a line or begin a new one."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

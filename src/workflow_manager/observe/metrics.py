@@ -1,0 +1,105 @@
+"""A run's figures as Prometheus gauges: pushed to a Pushgateway, or written to a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway, write_to_textfile
+from prometheus_client.parser import text_string_to_metric_families
+
+from workflow_manager.core.report import FIGURES, RunReport
+from workflow_manager.errors import MetricsError
+
+JOB = "workflow-manager"
+PREFIX = "workflow_manager_"
+LAST_SUCCESS = f"{PREFIX}last_success_seconds"
+LAST_FAILURE = f"{PREFIX}last_failure_seconds"
+RUNTIME = f"{PREFIX}runtime_seconds"
+TIMEOUT = 10.0  # seconds that a Pushgateway gets to answer
+
+_ABOUT = {
+    "ingestions_found": "ready batches in the intake window",
+    "incomplete_ingestions_found": "incomplete batches in the intake window",
+    "aggregate_ingestions_found": "ready batches in the aggregation window",
+    "aggregate_incomplete_ingestions_found": "incomplete batches in the aggregation window",
+    "peer_validations_found": "ready peer validations in the aggregation window",
+    "incomplete_peer_validations_found": "incomplete peer validations in the aggregation window",
+    "aggregate_ingestions_missing_peer_validation": (
+        "ready batches in the aggregation window without a ready peer validation"
+    ),
+    "malformed_objects_found": "objects skipped because no batch can have such a name",
+    "intake_tasks_scheduled": "intake tasks that the queue acknowledged",
+    "intake_tasks_skipped_due_to_marker": "intake tasks not scheduled because their marker exists",
+    "intake_tasks_failed": "intake tasks that could not be published, or not be marked",
+    "aggregation_tasks_scheduled": "aggregation tasks that the queue acknowledged",
+    "aggregation_tasks_skipped_due_to_marker": "aggregation tasks not scheduled because their marker exists",
+    "aggregation_tasks_failed": "aggregation tasks that could not be decided, published or marked",
+    "number_of_batches_in_aggregation": "batches in the aggregation task that was scheduled",
+}
+_RUN_GAUGES = {
+    LAST_SUCCESS: "when a run last ended without failure, in seconds since 1970",
+    LAST_FAILURE: "when a run last ended with a failure, in seconds since 1970",
+    RUNTIME: "how long the last run without failure took, in seconds",
+}
+
+
+def push(report: RunReport, ended: float, gateway: str, grouping: Mapping[str, str]) -> None:
+    """Add the figures to the group of a Pushgateway; gauges that they do not name stay.
+
+    `ended` is in seconds since 1970. Raises MetricsError.
+    """
+    registry = _registry(report, _outcome(report, ended), {})
+    try:
+        pushadd_to_gateway(gateway, job=JOB, registry=registry, grouping_key=dict(grouping), timeout=TIMEOUT)
+    except (OSError, ValueError) as error:
+        raise MetricsError(
+            "push metrics to", gateway, str(error), "tasks are not affected; is the Pushgateway up?"
+        ) from error
+
+
+def write(report: RunReport, ended: float, path: Path, labels: Mapping[str, str]) -> None:
+    """Write the figures to a file, at once or not at all; see `push`.
+
+    As on a Pushgateway, a failed run keeps the file's last success and its run time,
+    and a successful one keeps the last failure. Raises MetricsError.
+    """
+    try:
+        outcome = _previous(path) | _outcome(report, ended)
+        write_to_textfile(str(path), _registry(report, outcome, labels))
+    except (OSError, ValueError) as error:
+        raise MetricsError(
+            "write metrics to", str(path), str(error), "tasks are not affected; check --metrics-file"
+        ) from error
+
+
+def _outcome(report: RunReport, ended: float) -> dict[str, float]:
+    if report.succeeded:
+        return {LAST_SUCCESS: ended, RUNTIME: report.runtime_seconds}
+    return {LAST_FAILURE: ended}
+
+
+def _registry(
+    report: RunReport, outcome: Mapping[str, float], labels: Mapping[str, str]
+) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for name in FIGURES:
+        gauge = Gauge(PREFIX + name, _ABOUT[name], [*labels, "aggregation_id"], registry=registry)
+        for aggregation, figures in report.figures.items():
+            gauge.labels(*labels.values(), aggregation).set(getattr(figures, name))
+    for name, value in outcome.items():
+        gauge = Gauge(name, _RUN_GAUGES[name], list(labels), registry=registry)
+        (gauge.labels(*labels.values()) if labels else gauge).set(value)
+    return registry
+
+
+def _previous(path: Path) -> dict[str, float]:
+    """The outcome gauges of an earlier run's file, if there is one."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return {}
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name in _RUN_GAUGES
+    }

@@ -1,0 +1,84 @@
+"""What a run has done so far: figures, failures, and whether it should go on."""
+
+import threading
+
+from workflow_manager.core.report import Failure, Figures, RunReport
+from workflow_manager.core.tasks import AggregationTask, Task
+from workflow_manager.observe.events import RunStopping
+from workflow_manager.ports import Observer
+
+SHOWN_FAILURES = 20
+
+
+class Ledger:
+    """Where every stage writes down what became of its work. Safe for use by many threads.
+
+    A stage that fails says so here, and nowhere else, so that the exit status, the
+    metrics and the summary cannot disagree.
+    """
+
+    def __init__(self, observer: Observer, *, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._figures: dict[str, Figures] = {}
+        self._failures: list[Failure] = []
+        self._failure_count = 0
+        self._stopped = ""
+
+    def add(self, aggregation: str, **counts: int) -> None:
+        """Add to the figures of an aggregation, by the names of the fields of `Figures`."""
+        with self._lock:
+            figures = self._figures.setdefault(aggregation, Figures())
+            for name, count in counts.items():
+                setattr(figures, name, getattr(figures, name) + count)
+
+    def scheduled(self, task: Task) -> None:
+        """The queue has acknowledged a task, or would have in a dry run."""
+        if isinstance(task, AggregationTask):
+            batches = len(task.batches)
+            self.add(
+                task.aggregation, aggregation_tasks_scheduled=1, number_of_batches_in_aggregation=batches
+            )
+        else:
+            self.add(task.aggregation, intake_tasks_scheduled=1)
+
+    def fail_task(self, task: Task, message: str) -> None:
+        """A task could not be published, or was published and could not be marked."""
+        if isinstance(task, AggregationTask):
+            self.add(task.aggregation, aggregation_tasks_failed=1)
+        else:
+            self.add(task.aggregation, intake_tasks_failed=1)
+        self.fail(task.aggregation, message)
+
+    def fail(self, aggregation: str, message: str) -> None:
+        """Something could not be done, so this run has failed."""
+        with self._lock:
+            self._failure_count += 1
+            if len(self._failures) < SHOWN_FAILURES:
+                self._failures.append(Failure(aggregation, message))
+
+    def stop(self, reason: str) -> None:
+        """Start nothing new from now on; what is in flight is finished. The first reason stays."""
+        with self._lock:
+            first = not self._stopped
+            self._stopped = self._stopped or reason
+        if first:
+            self._observer.notify(RunStopping(reason))
+
+    @property
+    def stopped(self) -> str:
+        """Why the run is to stop, or nothing."""
+        return self._stopped
+
+    def report(self, runtime_seconds: float) -> RunReport:
+        """The outcome, once everything has come to an end."""
+        with self._lock:
+            return RunReport(
+                self.dry_run,
+                {aggregation: self._figures[aggregation] for aggregation in sorted(self._figures)},
+                tuple(self._failures),
+                self._failure_count,
+                self._stopped,
+                runtime_seconds,
+            )

@@ -1,0 +1,141 @@
+"""Which objects there are, hour by hour, over any store."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from workflow_manager.core.names import MARKERS, KeyRange, day_prefix, hour_begin, hour_of, marker_hour
+from workflow_manager.core.windows import DAY, Window, floor
+from workflow_manager.errors import StorageError
+from workflow_manager.ports import ObjectStore
+
+
+class Hour(NamedTuple):
+    """The keys of one hour of one aggregation; `hour` is `yyyy/mm/dd/HH/`."""
+
+    hour: str
+    keys: list[str]
+
+
+def aggregations(store: ObjectStore) -> Iterator[str]:
+    """The aggregation IDs of an ingestion bucket: its top-level directories, but for the markers'."""
+    for page in store.list_directories(""):
+        yield from (name for name in page if name != MARKERS)
+
+
+def by_hour(store: ObjectStore, keys: KeyRange, stray: Callable[[Sequence[str]], None]) -> Iterator[Hour]:
+    """The keys of a range, one hour at a time, in ascending order; hours with no keys are left out.
+
+    Keys that stand in no hour are given to `stray`.
+    """
+    hour, held = "", list[str]()
+    for page in in_order(store, keys):
+        at = 0
+        while at < len(page):
+            found = hour_of(page[at], keys.prefix)
+            if found is None:
+                stray(page[at : at + 1])
+                at += 1
+                continue
+            if found != hour:
+                if held:
+                    yield Hour(hour, held)
+                hour, held = found, []
+            end = bisect_left(page, _behind(keys.prefix + hour), at)
+            held.extend(page[at:end])
+            at = end
+    if held:
+        yield Hour(hour, held)
+
+
+def in_order(store: ObjectStore, keys: KeyRange) -> Iterator[Sequence[str]]:
+    """The pages of a range, checked to be in order.
+
+    All that follows relies on it: out of order, a batch's objects could come apart, and
+    a batch that is ready would look like two that are not.
+    """
+    last = ""
+    for page in store.list_keys(*keys):
+        if not _ordered([last, *page]):
+            raise StorageError(
+                "list",
+                f"{store.url} under {keys.prefix!r}",
+                "the listing is not in the order of the keys' bytes",
+                "this kind of storage cannot be used",
+            )
+        last = page[-1]
+        yield page
+
+
+def merged(left: Iterator[Hour], right: Iterator[Hour]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Two listings side by side: each hour that is in either, with its keys in both."""
+    one, other = next(left, None), next(right, None)
+    while one or other:
+        hour = min(side.hour for side in (one, other) if side)
+        keys: list[list[str]] = [[], []]
+        if one and one.hour == hour:
+            keys[0], one = one.keys, next(left, None)
+        if other and other.hour == hour:
+            keys[1], other = other.keys, next(right, None)
+        yield hour, keys[0], keys[1]
+
+
+def hours_with_objects(store: ObjectStore, aggregation: str, window: Window) -> Iterator[datetime]:
+    """The hours of a window in which an aggregation has objects, for one request a day or a few."""
+    day = floor(window.begin, DAY)
+    while day < window.end:
+        prefix = day_prefix(aggregation, day)
+        for page in store.list_directories(prefix):
+            for name in page:
+                if (hour := hour_of(f"{prefix}{name}/", f"{aggregation}/")) is not None:
+                    yield hour_begin(hour)
+        day += DAY
+
+
+class Markers:
+    """The intake markers of one aggregation in a range, read forward hour by hour.
+
+    Nothing is listed before the first hour is asked for.
+    """
+
+    def __init__(self, store: ObjectStore, keys: KeyRange) -> None:
+        self._pages = in_order(store, keys)
+        self._prefix = keys.prefix
+        self._page: Sequence[str] = ()
+        self._at = 0
+
+    def of(self, hour: str) -> set[str]:
+        """The keys of the markers of an hour (`yyyy/mm/dd/HH/`) later than any asked for before."""
+        prefix = self._prefix + marker_hour(hour)
+        beyond = _behind(prefix)
+        found: set[str] = set()
+        while True:
+            start = bisect_left(self._page, prefix, self._at)
+            self._at = bisect_left(self._page, beyond, start)
+            found.update(self._page[start : self._at])
+            if self._at < len(self._page):
+                return found
+            page = next(self._pages, None)
+            if page is None:
+                return found
+            self._page, self._at = page, 0
+
+
+def exists(store: ObjectStore, key: str) -> bool:
+    """Whether there is an object of this name, without reading it."""
+    return any(key in page for page in store.list_keys(key, before=key + "\0"))
+
+
+def _behind(prefix: str) -> str:
+    """The least text that is greater than everything that begins with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def _ordered(keys: list[str]) -> bool:
+    # Text sorts as its UTF-8 does, but for the lone surrogates that stand for bytes which are not UTF-8.
+    return sorted(keys) == keys or sorted(keys, key=_octets) == keys
+
+
+def _octets(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")

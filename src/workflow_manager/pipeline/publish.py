@@ -1,0 +1,170 @@
+"""Planned tasks -> messages on the queue, in requests as large as it takes, several at a time."""
+
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from workflow_manager.core.tasks import AggregationTask, IntakeTask, Task
+from workflow_manager.errors import MessageTooLargeError, QueueError, explain
+from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
+from workflow_manager.observe.wording import describe
+from workflow_manager.pipeline.ledger import Ledger
+from workflow_manager.pipeline.mark import Marker
+from workflow_manager.pipeline.stage import Stage
+from workflow_manager.ports import Limits, Message, Observer, TaskQueue
+
+MOST_REFUSALS = 5  # requests in a row that fail as a whole before the run stops publishing
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A task with its message, ready to be sent."""
+
+    task: Task
+    trace_id: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The names of the two topics."""
+
+    intake: str
+    aggregate: str
+
+    def of(self, task: Task) -> str:
+        """The topic that a task belongs on."""
+        return self.intake if isinstance(task, IntakeTask) else self.aggregate
+
+
+class Publisher:
+    """Publishes tasks and hands those that the queue has acknowledged on to be marked.
+
+    One message that fails does not fail its neighbours. A queue that refuses several
+    requests in a row is given up for this run: the tasks stay due, and the next run tries.
+    """
+
+    def __init__(
+        self,
+        queue: TaskQueue,
+        topics: Topics,
+        marker: Marker,
+        ledger: Ledger,
+        observer: Observer,
+        *,
+        workers: int,
+    ) -> None:
+        self._queue = queue
+        self._topics = topics
+        self._marker = marker
+        self._ledger = ledger
+        self._observer = observer
+        self._stage = Stage("publish", workers)
+        self._lock = threading.Lock()
+        self._refusals = 0
+
+    def submit(self, tasks: Iterable[Task]) -> None:
+        """Publish tasks, all of one topic; waits while too many requests are waiting."""
+        for request in requests(self._within_limits(tasks), self._queue.limits):
+            self._stage.submit(self._publish, request)
+
+    def drain(self) -> None:
+        """Wait until every task is acknowledged or has failed."""
+        self._stage.drain()
+
+    def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
+        limit = self._queue.limits.message_bytes
+        for task in tasks:
+            trace_id = str(uuid.uuid4())
+            body = task.message(trace_id)
+            if len(body) > limit:
+                self._failed(task, _too_large(task, len(body), limit))
+            else:
+                yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker))
+
+    def _publish(self, request: Sequence[Outgoing]) -> None:
+        topic = self._topics.of(request[0].task)
+        if stopped := self._ledger.stopped:
+            for out in request:
+                self._failed(out.task, QueueError("publish to", f"topic {topic}", f"not tried: {stopped}"))
+            return
+        for out, error in zip(request, self._outcomes(topic, request), strict=True):
+            if error is not None:
+                self._failed(out.task, error)
+                continue
+            self._observer.notify(TaskScheduled(out.task, topic, out.trace_id))
+            self._ledger.scheduled(out.task)
+            self._marker.submit(out.task)
+
+    def _outcomes(self, topic: str, request: Sequence[Outgoing]) -> Sequence[QueueError | None]:
+        try:
+            outcomes = self._queue.publish(topic, [out.message for out in request])
+        except Exception as error:  # noqa: BLE001 (whatever a queue raises, its neighbours go on)
+            outcomes = [_as_queue_error(error, topic)] * len(request)
+        if any(outcome is None for outcome in outcomes):
+            with self._lock:
+                self._refusals = 0
+            return outcomes
+        with self._lock:
+            self._refusals += 1
+            given_up = self._refusals == MOST_REFUSALS
+        if given_up:
+            self._ledger.stop(
+                f"the queue refused {MOST_REFUSALS} requests in a row, the last with: {outcomes[-1]}"
+            )
+        return outcomes
+
+    def _failed(self, task: Task, error: QueueError) -> None:
+        self._observer.notify(TaskFailed(task, str(error)))
+        self._ledger.fail_task(task, str(error))
+
+
+def requests(outgoing: Iterable[Outgoing], limits: Limits) -> Iterator[list[Outgoing]]:
+    """Group messages, in order, into requests that the queue takes: none is empty or over a limit."""
+    request: list[Outgoing] = []
+    size = 0
+    for out in outgoing:
+        length = len(out.message.body)
+        if request and (len(request) == limits.messages or size + length > limits.request_bytes):
+            yield request
+            request, size = [], 0
+        request.append(out)
+        size += length
+    if request:
+        yield request
+
+
+def _as_queue_error(error: Exception, topic: str) -> QueueError:
+    if isinstance(error, QueueError):
+        return error
+    return QueueError("publish to", f"topic {topic}", explain(error))
+
+
+def _too_large(task: Task, size: int, limit: int) -> MessageTooLargeError:
+    return MessageTooLargeError(
+        "publish",
+        describe(task),
+        f"its message has {size} bytes, and the queue takes at most {limit}",
+        "aggregate shorter windows: lower --aggregation-period, on both processors alike"
+        if isinstance(task, AggregationTask)
+        else "the names of the aggregation and the batch are too long for this queue",
+    )
+
+
+class Rehearsal:
+    """Stands in for the publisher in a dry run: says of each task that it would be scheduled."""
+
+    def __init__(self, topics: Topics, ledger: Ledger, observer: Observer) -> None:
+        self._topics = topics
+        self._ledger = ledger
+        self._observer = observer
+
+    def submit(self, tasks: Iterable[Task]) -> None:
+        """Say what would be done with these tasks."""
+        for task in tasks:
+            self._observer.notify(TaskWouldBeScheduled(task, self._topics.of(task)))
+            self._ledger.scheduled(task)
+
+    def drain(self) -> None:
+        """Nothing is in flight in a dry run."""

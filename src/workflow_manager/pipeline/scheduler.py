@@ -1,0 +1,137 @@
+"""A whole run: list, find batches, plan, publish, mark."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from workflow_manager.core.batches import Malformed
+from workflow_manager.core.names import aggregation_problem, validity_infix
+from workflow_manager.core.report import RunReport
+from workflow_manager.core.windows import Window
+from workflow_manager.errors import explain
+from workflow_manager.observe.events import AggregationsFound, PartFailed, RunFinished, RunStarted
+from workflow_manager.pipeline.aggregation import AggregationPass
+from workflow_manager.pipeline.hours import Scene, TaskSink
+from workflow_manager.pipeline.ledger import Ledger
+from workflow_manager.pipeline.listing import aggregations
+from workflow_manager.pipeline.malformed import MalformedNames
+from workflow_manager.pipeline.mark import Marker
+from workflow_manager.pipeline.publish import Publisher, Rehearsal, Topics
+from workflow_manager.pipeline.stage import Stage
+from workflow_manager.ports import ObjectStore, Observer, TaskQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """The three buckets of a run."""
+
+    ingestion: ObjectStore
+    own: ObjectStore
+    peer: ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How many requests of each kind may be in flight at once."""
+
+    listing: int = 16
+    publishing: int = 100
+    marking: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a run is to do. `is_first` says which of the two data share processors we are."""
+
+    intake: Window
+    aggregation: Window
+    topics: Topics
+    is_first: bool
+    workers: Workers = Workers()
+
+
+class Scheduler:
+    """Runs one pass over the buckets. A queue of None makes it a dry run, with no effect at all."""
+
+    def __init__(self, buckets: Buckets, queue: TaskQueue | None, orders: Orders, observer: Observer) -> None:
+        self._buckets = buckets
+        self._queue = queue
+        self._orders = orders
+        self._observer = observer
+        self._ledger = Ledger(observer, dry_run=queue is None)
+
+    def stop(self, reason: str) -> None:
+        """Start nothing new; `run` returns when what is in flight is finished and marked."""
+        self._ledger.stop(reason)
+
+    def run(self) -> RunReport:
+        """Do everything that is due, and say what became of it. Failures are in the report, not raised."""
+        begin = time.monotonic()
+        orders, ledger = self._orders, self._ledger
+        self._observer.notify(RunStarted(orders.intake, orders.aggregation, ledger.dry_run))
+        try:
+            if self._queue is not None:
+                self._queue.prepare([orders.topics.intake, orders.topics.aggregate])
+        except Exception as error:  # noqa: BLE001 (third-party queues may raise anything)
+            self._failed("nothing was scheduled", error)
+        else:
+            self._work()
+        report = ledger.report(time.monotonic() - begin)
+        self._observer.notify(RunFinished(report))
+        return report
+
+    def _work(self) -> None:
+        marker = Marker(self._buckets.own, self._ledger, self._observer, workers=self._orders.workers.marking)
+        sink = self._sink(marker)
+        listing = Stage("list", self._orders.workers.listing, bounded=False)
+        with ExitStack() as ending:  # each stage is drained when the one before it has ended
+            ending.callback(marker.drain)
+            ending.callback(sink.drain)
+            ending.callback(listing.drain)
+            try:
+                self._start_aggregations(self._scene(sink), listing)
+            except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
+                self._failed("aggregations that were not found yet are left to the next run", error)
+
+    def _start_aggregations(self, scene: Scene, listing: Stage) -> None:
+        count = 0
+        malformed = MalformedNames("")
+        try:
+            for aggregation in aggregations(scene.ingestion):
+                if problem := aggregation_problem(aggregation):
+                    malformed.add(scene.ingestion, [Malformed(f"{aggregation}/", problem)])
+                    continue
+                count += 1
+                AggregationPass(scene, listing, aggregation).start()
+        finally:
+            self._observer.notify(AggregationsFound(count))
+            malformed.report(scene.ledger, scene.observer)
+
+    def _sink(self, marker: Marker) -> TaskSink:
+        if self._queue is None:
+            return Rehearsal(self._orders.topics, self._ledger, self._observer)
+        return Publisher(
+            self._queue,
+            self._orders.topics,
+            marker,
+            self._ledger,
+            self._observer,
+            workers=self._orders.workers.publishing,
+        )
+
+    def _scene(self, sink: TaskSink) -> Scene:
+        return Scene(
+            self._buckets.ingestion,
+            self._buckets.own,
+            self._buckets.peer,
+            validity_infix(1 if self._orders.is_first else 0),
+            self._orders.intake,
+            self._orders.aggregation,
+            sink,
+            self._ledger,
+            self._observer,
+        )
+
+    def _failed(self, consequence: str, error: Exception) -> None:
+        self._observer.notify(PartFailed("", consequence, explain(error)))
+        self._ledger.fail("", f"{consequence}: {explain(error)}")

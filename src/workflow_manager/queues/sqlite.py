@@ -1,0 +1,230 @@
+"""A durable task queue in one SQLite file, for one machine: no server, no account.
+
+Publishing is one transaction a request, in write-ahead mode with full synchronisation,
+so that an acknowledged message survives the death of the process and of the machine.
+The consumer's side (`peek`, `pull`, `ack`) is what the `tasks` command shows.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from workflow_manager.errors import QueueError
+from workflow_manager.ports import Limits, Message, Option, Settings
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
+_PAGE = 500
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic TEXT NOT NULL,
+    body BLOB NOT NULL,
+    published REAL NOT NULL,
+    leased_until REAL NOT NULL DEFAULT 0,
+    receipt TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX messages_by_topic ON messages (topic, id);
+"""
+_ADVICE = (
+    ("unable to open", "does the directory exist, and may this user write to it?"),
+    ("disk is full", "make room on the disk; what is not in the queue stays due"),
+    ("disk I/O error", "check the disk; what is not in the queue stays due"),
+    ("locked", "another process has held the queue for long; end it, or try again"),
+    ("readonly", "let the user that runs this write the file and its directory"),
+    ("not a database", "this is some other file: correct --sqlite-path"),
+    ("malformed", "the file is damaged: move it away, and delete the markers of the tasks that it held"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message in the queue. Times are in seconds since 1970; `leased_until` is 0 if it never was leased."""
+
+    number: int
+    body: bytes
+    published: float
+    leased_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedMessage:
+    """A message that is ours until its lease runs out; `ack_id` removes it."""
+
+    ack_id: str
+    body: bytes
+
+
+class SqliteQueue:
+    """A queue in the file `sqlite-path`, which is made when the first run prepares it."""
+
+    kind: ClassVar[str] = "sqlite"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("sqlite-path", "file that holds the queue; made if it is not there", required=True),
+    )
+    limits: ClassVar[Limits] = Limits(messages=1000, request_bytes=16_000_000, message_bytes=16_000_000)
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The queue in the file that the settings name."""
+        return cls(str(settings.options["sqlite-path"]))
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Make the file if it is not there. Topics need no preparation."""
+        del topics
+        with self._transaction("create", writes=True, make=True):
+            pass
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+        """See TaskQueue. Either all messages of a request are in the queue, or none is."""
+        now = self._clock()
+        with self._transaction(f"publish to topic {topic!r} in", writes=True, make=True) as database:
+            database.executemany(
+                "INSERT INTO messages (topic, body, published) VALUES (?, ?, ?)",
+                [(topic, message.body, now) for message in messages],
+            )
+        return [None] * len(messages)
+
+    def close(self) -> None:
+        """See TaskQueue."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def topics(self) -> dict[str, int]:
+        """The topics that have messages, and how many each has, leased ones as well."""
+        with self._transaction("read") as database:
+            return dict(
+                database.execute("SELECT topic, count(*) FROM messages GROUP BY topic ORDER BY topic")
+            )
+
+    def peek(self, topic: str) -> Iterator[StoredMessage]:
+        """The messages on a topic, oldest first, leased ones as well; nothing is taken."""
+        last = 0
+        while True:
+            with self._transaction("read") as database:
+                rows = database.execute(
+                    "SELECT id, body, published, leased_until FROM messages"
+                    " WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
+                    (topic, last, _PAGE),
+                ).fetchall()
+            for row in rows:
+                yield StoredMessage(*row)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
+
+    def pull(self, topic: str, most: int, lease: timedelta) -> list[LeasedMessage]:
+        """Take up to `most` messages that nobody has, oldest first, for as long as `lease`."""
+        now = self._clock()
+        with self._transaction(f"pull from topic {topic!r} in", writes=True) as database:
+            rows = database.execute(
+                "SELECT id, body FROM messages WHERE topic = ? AND leased_until <= ? ORDER BY id LIMIT ?",
+                (topic, now, most),
+            ).fetchall()
+            leased = [(number, secrets.token_hex(8), body) for number, body in rows]
+            database.executemany(
+                "UPDATE messages SET leased_until = ?, receipt = ? WHERE id = ?",
+                [(now + lease.total_seconds(), receipt, number) for number, receipt, _ in leased],
+            )
+        return [LeasedMessage(f"{number}-{receipt}", body) for number, receipt, body in leased]
+
+    def ack(self, ack_ids: Sequence[str]) -> list[str]:
+        """Remove messages that are done; returns the IDs that name no message of ours any more.
+
+        A message whose lease has run out can still be removed, until someone else leases it.
+        """
+        unknown = []
+        with self._transaction("acknowledge in", writes=True) as database:
+            for ack_id in ack_ids:
+                number, _, receipt = ack_id.partition("-")
+                done = database.execute(
+                    "DELETE FROM messages WHERE id = ? AND receipt = ? AND receipt != ''", (number, receipt)
+                )
+                if not done.rowcount:
+                    unknown.append(ack_id)
+        return unknown
+
+    @contextmanager
+    def _transaction(
+        self, operation: str, *, writes: bool = False, make: bool = False
+    ) -> Iterator["sqlite3.Connection"]:
+        """One transaction at a time: SQLite has one writer in any case. Translates its errors."""
+        import sqlite3  # noqa: PLC0415 (only runs that use this queue should load it)
+
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect(make=make)
+                self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                try:
+                    yield self._connection
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise self._translated(operation, error) from error
+
+    def _connect(self, *, make: bool) -> "sqlite3.Connection":
+        import sqlite3  # noqa: PLC0415 (as above)
+
+        if not make and not Path(self._path).exists():
+            raise QueueError(
+                "open", f"the queue {self._path}", "there is no such file", "has a run published yet?"
+            )
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            self._check_schema(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_schema(self, connection: "sqlite3.Connection") -> None:
+        def pragma() -> int:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return int(version)
+
+        if pragma() == _VERSION:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            for statement in _SCHEMA.strip().split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        elif pragma() != _VERSION:  # nor has another process made it in the meantime
+            raise QueueError(
+                "open",
+                f"the queue {self._path}",
+                "it is a database, but not a task queue of this version",
+                "correct --sqlite-path",
+            )
+        connection.execute("COMMIT")
+
+    def _translated(self, operation: str, error: "sqlite3.Error") -> QueueError:
+        cause = str(error)
+        advice = next((advice for sign, advice in _ADVICE if sign in cause), "")
+        return QueueError(operation, f"the queue {self._path}", cause, advice)

@@ -1,0 +1,82 @@
+"""The texts that flags take, turned into values. Each raises ValueError with what would be right."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,  # the micro sign, and the Greek letter that looks like it
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_LONGEST_NS = 2**63 - 1  # Go's durations end here, after 292 years
+_LONGEST_TEXT = 100
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+def duration(text: str) -> timedelta:
+    """A duration as Go writes them: `8h`, `1h30m`, `-90s`, `500ms`, `0`."""
+    sign = -1 if text.startswith("-") else 1
+    unsigned = text[1:] if text[:1] in ("-", "+") else text
+    if unsigned == "0":
+        return timedelta(0)
+    parts = _DURATION.findall(unsigned)
+    if len(text) > _LONGEST_TEXT or not parts or "".join(number + unit for number, unit in parts) != unsigned:
+        raise ValueError("not a duration: numbers with units, such as 8h, 1h30m, 90s or 500ms")
+    nanoseconds = sum(_nanoseconds(number, unit) for number, unit in parts)
+    if nanoseconds > _LONGEST_NS:
+        raise ValueError("too long: a duration can have at most 292 years")
+    return timedelta(microseconds=sign * (nanoseconds // 1000))
+
+
+def boolean(text: str) -> bool:
+    """A truth value as Go writes them."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError("not a truth value: true or false")
+
+
+def minute(text: str) -> datetime:
+    """A time as `YYYYMMDDHHmm`, UTC."""
+    if not re.fullmatch(r"[0-9]{12}", text):
+        raise ValueError("not a time: twelve digits YYYYMMDDHHmm (UTC), such as 202011010000")
+    try:
+        return datetime.strptime(text + "+0000", "%Y%m%d%H%M%z")
+    except ValueError:
+        raise ValueError("there is no such time: YYYYMMDDHHmm (UTC), such as 202011010000") from None
+
+
+def instant(text: str) -> datetime:
+    """A time as RFC 3339 has it, turned to UTC: `2020-11-01T00:00:00Z`."""
+    if not re.fullmatch(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})",
+        text,
+    ):
+        raise ValueError("not an RFC 3339 time, such as 2020-11-01T00:00:00Z")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("there is no such time") from None
+
+
+def at_least_one(text: str) -> int:
+    """A whole number from 1."""
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+        raise ValueError("not a whole number from 1")
+    return int(text)
+
+
+def _nanoseconds(number: str, unit: str) -> int:
+    whole, _, fraction = number.partition(".")
+    nanoseconds = int(whole or "0") * _UNITS[unit]
+    if fraction:
+        nanoseconds += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
+    return nanoseconds

@@ -1,0 +1,107 @@
+"""Flags in Go's syntax, and their twins in the environment."""
+
+import pytest
+
+from workflow_manager import values
+from workflow_manager.cli.flags import Flags, Parsed
+from workflow_manager.config import Group
+from workflow_manager.ports import Option
+
+FLAGS = Flags(
+    "run",
+    "Runs.",
+    [
+        Group(
+            "Some",
+            (
+                Option("age", "how old", "1h"),
+                Option("topic", "where to", required=True),
+                Option("first", "who", "false", values.boolean, is_switch=True),
+                Option("workers", "how many", "100", values.at_least_one),
+                Option(
+                    "create-topics", "make", "false", values.boolean, is_switch=True, aliases=("make-topics",)
+                ),
+            ),
+        )
+    ],
+)
+DEFAULTS = {"age": "1h", "first": False, "workers": 100, "create-topics": False}
+
+
+def parse(*arguments: str, **environ: str) -> Parsed:
+    return FLAGS.parse(arguments, environ)
+
+
+def problems(parsed: Parsed) -> list[str]:
+    return [str(mistake) for mistake in parsed.all_mistakes()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--topic", "t"], {"topic": "t"}),
+        (["-topic", "t"], {"topic": "t"}),
+        (["--topic=t"], {"topic": "t"}),
+        (["-topic=t"], {"topic": "t"}),
+        (["--topic=a=b"], {"topic": "a=b"}),
+        (["--topic", "a", "--topic", "b"], {"topic": "b"}),
+        (["--topic", "t", "--first"], {"topic": "t", "first": True}),
+        (["--topic", "t", "-first=false"], {"topic": "t", "first": False}),
+        (["--topic", "t", "--first=T"], {"topic": "t", "first": True}),
+        (["--first", "--topic", "t"], {"topic": "t", "first": True}),
+        (["--topic", "t", "--age", ""], {"topic": "t"}),
+        (["--topic", "t", "--age="], {"topic": "t"}),
+        (["--topic", "t", "--age", "-5m"], {"topic": "t", "age": "-5m"}),
+        (["--topic", "--age"], {"topic": "--age"}),
+        (["--topic", "t", "--make-topics"], {"topic": "t", "create-topics": True}),
+        (["--topic", "t", "--"], {"topic": "t"}),
+    ],
+)
+def test_gos_syntax(arguments: list[str], expected: dict[str, object]) -> None:
+    parsed = parse(*arguments)
+    assert problems(parsed) == []
+    assert parsed.values == DEFAULTS | expected
+
+
+def test_the_environment_stands_in_for_a_flag_that_is_absent_or_empty() -> None:
+    twins = {"WORKFLOW_MANAGER_TOPIC": "t", "WORKFLOW_MANAGER_AGE": "2h", "WORKFLOW_MANAGER_FIRST": "true"}
+    assert parse(**twins).values == DEFAULTS | {"topic": "t", "age": "2h", "first": True}
+    assert parse("--age=", **twins).values["age"] == "2h"
+    assert parse("--age", "3h", **twins).values["age"] == "3h"
+    assert parse("--topic", "t", WORKFLOW_MANAGER_AGE="").values["age"] == "1h"
+
+
+def test_all_mistakes_are_found_at_once() -> None:
+    parsed = parse("--wrkers", "3", "--workers", "many", "stray", "--first=maybe", "--age")
+    assert problems(parsed) == [
+        "--wrkers: there is no such flag; did you mean --workers?",
+        "unexpected word 'stray' (a switch takes =true or =false)",
+        "--age: needs a value",
+        "--topic: is required (or set WORKFLOW_MANAGER_TOPIC)",
+        "--first='maybe': not a truth value: true or false",
+        "--workers='many': not a whole number from 1",
+    ]
+
+
+def test_a_mistake_in_the_environment_names_the_variable() -> None:
+    assert problems(parse("--topic=t", WORKFLOW_MANAGER_WORKERS="0")) == [
+        "WORKFLOW_MANAGER_WORKERS='0': not a whole number from 1"
+    ]
+
+
+@pytest.mark.parametrize("token", ["---topic", "--=x", "--topic-", "-t"])
+def test_what_is_no_flag_is_refused(token: str) -> None:
+    assert parse("--topic=t", token).unknown
+
+
+@pytest.mark.parametrize("token", ["-h", "--help", "-help"])
+def test_help_is_asked_for_in_three_ways(token: str) -> None:
+    assert parse(token).wants_help
+
+
+def test_help_says_defaults_and_twins() -> None:
+    page = " ".join(FLAGS.help().split())
+    assert "usage: workflow-manager run [flags]" in page
+    assert "--age VALUE how old (default 1h; WORKFLOW_MANAGER_AGE)" in page
+    assert "--topic VALUE where to (required; WORKFLOW_MANAGER_TOPIC)" in page
+    assert "--create-topics, --make-topics make" in page

@@ -1,0 +1,74 @@
+"""What all tests share: the built wheel, installed in an environment of its own."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+SETTINGS = ("WORKFLOW_MANAGER_", "AWS_", "GOOGLE_", "PUBSUB_", "STORAGE_")
+KEPT = ("WORKFLOW_MANAGER_REQUIRE_EMULATORS", "AWS_CA_BUNDLE")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on what the person who runs it has set."""
+    for name in os.environ:
+        if name.startswith(SETTINGS) and name not in KEPT:
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The `workflow-manager` command of the built wheel. The workers of one test run share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    environment = shared / "installed"
+    command = environment / "bin" / "workflow-manager"
+    with (shared / "installed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not command.exists():
+            _install_wheel(environment, shared / "wheel")
+    return command
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs root to mount a small tmpfs: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def _install_wheel(environment: Path, wheels: Path) -> None:
+    _check([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)])
+    (wheel,) = wheels.glob("*.whl")
+    venv.create(environment, with_pip=True)
+    pip = [
+        str(environment / "bin" / "python"),
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+    ]
+    _check([*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")])
+    _check([*pip, "--no-deps", "--no-index", str(wheel)])
+
+
+def _check(command: list[str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"

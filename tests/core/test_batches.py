@@ -1,0 +1,92 @@
+"""Which batches of an hour are ready, incomplete or malformed."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_manager.core.batches import HourOfBatches, find_batches
+from workflow_manager.core.names import INGESTION, Batch, Part, validity_infix
+from workflow_manager.core.windows import Window
+
+HOUR = "2026/11/22/17/"
+
+
+def found(*names: str, infix: str = INGESTION, enough: Part = Part.ALL) -> HourOfBatches:
+    return find_batches([f"agg/{HOUR}{name}" for name in names], "agg/", HOUR, infix, enough)
+
+
+def test_a_batch_is_ready_when_all_three_objects_exist() -> None:
+    hour = found("05/a.batch", "05/a.batch.avro", "05/a.batch.sig")
+    assert hour.ready == [Batch("2026/11/22/17/05", "a")]
+    assert not hour.incomplete
+
+
+def test_a_batch_with_any_object_missing_is_incomplete() -> None:
+    objects = ["05/a.batch", "05/a.batch.avro", "05/a.batch.sig"]
+    for missing in objects:
+        hour = found(*(name for name in objects if name != missing))
+        assert not hour.ready
+        assert hour.incomplete == [Batch("2026/11/22/17/05", "a")]
+
+
+def test_the_signature_alone_makes_a_validation_ready() -> None:
+    infix = validity_infix(0)
+    assert found("05/a.validity_0.sig", infix=infix, enough=Part.SIGNATURE).ready
+    without = found("05/a.validity_0", "05/a.validity_0.avro", infix=infix, enough=Part.SIGNATURE)
+    assert not without.ready
+    assert len(without.incomplete) == 1
+
+
+def test_each_object_of_another_kind_counts_as_an_incomplete_batch_as_in_the_go_program() -> None:
+    hour = found("05/a.validity_1", "05/a.validity_1.avro", "05/a.validity_1.sig", infix=validity_infix(0))
+    assert len(hour.incomplete) == 3
+
+
+def test_malformed_names_are_counted_by_object_and_spoil_nothing() -> None:
+    hour = found(
+        "05/a.batch", "05/a.batch.avro", "05/a.batch.sig", "99/a.batch", "99/a.batch.sig", "05/.batch"
+    )
+    assert hour.ready == [Batch("2026/11/22/17/05", "a")]
+    assert [malformed.key for malformed in hour.malformed] == [
+        f"agg/{HOUR}99/a.batch",
+        f"agg/{HOUR}99/a.batch.sig",
+        f"agg/{HOUR}05/.batch",
+    ]
+
+
+def test_ready_batches_are_in_order_of_time_then_id() -> None:
+    names = [
+        f"{minute}/{batch}.batch{end}"
+        for minute in ("30", "05")
+        for batch in "ba"
+        for end in ("", ".avro", ".sig")
+    ]
+    assert [(batch.time[-2:], batch.id) for batch in found(*names).ready] == [
+        ("05", "a"),
+        ("05", "b"),
+        ("30", "a"),
+        ("30", "b"),
+    ]
+
+
+def test_within_keeps_the_batches_of_a_half_open_window() -> None:
+    hour = found(
+        *(f"{minute}/a.batch{end}" for minute in ("04", "05", "06") for end in ("", ".avro", ".sig")),
+        "05/b.batch",
+    )
+    window = Window(datetime(2026, 11, 22, 17, 5, tzinfo=UTC), datetime(2026, 11, 22, 17, 6, tzinfo=UTC))
+    assert hour.within(window).ready == [Batch("2026/11/22/17/05", "a")]
+    assert hour.within(window).incomplete == [Batch("2026/11/22/17/05", "b")]
+
+
+@given(st.lists(st.text(max_size=12)))
+def test_every_object_is_accounted_for(tails: list[str]) -> None:
+    hour = found(*tails)
+    malformed = {malformed.key for malformed in hour.malformed}
+    for tail in tails:
+        batch_ids = {batch.id for batch in (*hour.ready, *hour.incomplete)}
+        assert f"agg/{HOUR}{tail}" in malformed or any(
+            tail[3:] in (batch_id, f"{batch_id}.batch", f"{batch_id}.batch.avro", f"{batch_id}.batch.sig")
+            for batch_id in batch_ids
+        )

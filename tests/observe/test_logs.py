@@ -1,0 +1,68 @@
+"""Log lines: JSON that Google Cloud Logging reads, or text for a terminal."""
+
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from workflow_manager.core.names import Batch
+from workflow_manager.core.plan import Skip
+from workflow_manager.core.tasks import IntakeTask
+from workflow_manager.observe.events import AggregationSkipped, RunStopping, Severity, TaskScheduled
+from workflow_manager.observe.logs import Logs, printable
+
+TASK = IntakeTask("kittens-seen", Batch("2026/11/23/03/05", "b8a5"))
+SCHEDULED = TaskScheduled(TASK, "intake", "trace-1")
+
+
+class NoonClock:
+    def now(self) -> datetime:
+        return datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
+
+
+def written(
+    event: TaskScheduled | RunStopping | AggregationSkipped, *, json_lines: bool, colour: bool = False
+) -> str:
+    stream = io.StringIO()
+    Logs(stream, NoonClock(), Severity.INFO, json_lines=json_lines, colour=colour).notify(event)
+    return stream.getvalue()
+
+
+def test_a_json_line_has_what_google_cloud_logging_reads_and_the_tasks_facts() -> None:
+    assert json.loads(written(SCHEDULED, json_lines=True)) == {
+        "severity": "INFO",
+        "timestamp": "2026-11-23T12:00:01.000Z",
+        "message": "scheduled the intake of batch 'b8a5' of 'kittens-seen' at 2026/11/23/03/05",
+        "event": "task.scheduled",
+        "trace ID": "trace-1",
+        "aggregation ID": "kittens-seen",
+        "batch ID": "b8a5",
+        "date": "2026/11/23/03/05",
+        "topic": "intake",
+    }
+
+
+def test_a_line_of_text_is_short_and_colour_is_an_extra() -> None:
+    assert written(RunStopping("SIGTERM received"), json_lines=False) == (
+        "12:00:01 ERROR   stopping early: SIGTERM received\n"
+    )
+    assert "\x1b[" in written(RunStopping("x"), json_lines=False, colour=True)
+
+
+def test_less_severe_events_are_left_out() -> None:
+    assert written(AggregationSkipped("agg", Skip.NO_BATCHES), json_lines=True) == ""
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+@pytest.mark.parametrize("name", ["b\nERROR forged", "b\r\x1b[2Jforged", "b\u2028forged", "\udcff"])
+def test_a_name_cannot_forge_a_line_or_move_the_cursor(name: str, json_lines: bool) -> None:  # noqa: FBT001 (a parameter of the test)
+    event = TaskScheduled(IntakeTask("agg", Batch("2026/11/23/03/05", name)), "intake", "t")
+    line = written(event, json_lines=json_lines)
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
+
+
+def test_printable_keeps_what_can_be_seen() -> None:
+    assert printable("ünï cöde 💶") == "ünï cöde 💶"
+    assert printable("a\nb\x1b[31m") == "a\\nb\\x1b[31m"

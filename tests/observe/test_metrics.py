@@ -1,0 +1,117 @@
+"""Metrics, on a real Pushgateway and in a file."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servers.pushgateway import pushed, pushgateway
+from support.command import metrics as parsed
+from workflow_manager.core.report import FIGURES, Figures, RunReport
+from workflow_manager.errors import MetricsError
+from workflow_manager.observe import metrics
+
+GROUPING = {"locality": "na", "ingestor": "ingestor-1"}
+SUCCESS = RunReport(
+    dry_run=False,
+    figures={"agg": Figures(ingestions_found=3), 'odd "\n\\ name': Figures(malformed_objects_found=1)},
+    runtime_seconds=1.5,
+)
+FAILURE = RunReport(dry_run=False, figures={"agg": Figures(ingestions_found=4)}, failure_count=1)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pushgateway(tmp_path_factory.mktemp("pushgateway")) as url:
+        yield url
+
+
+def deliver_to_gateway(gateway: str, report: RunReport, ended: float, label: str) -> str:
+    metrics.push(report, ended, gateway, {"locality": label, "ingestor": "i"})
+    return "\n".join(line for line in pushed(gateway).splitlines() if f'locality="{label}"' in line)
+
+
+def test_a_failed_push_does_not_wipe_the_last_success_and_the_other_way_round(gateway: str) -> None:
+    deliver_to_gateway(gateway, SUCCESS, 100, "one")
+    after_failure = parsed(deliver_to_gateway(gateway, FAILURE, 200, "one"))
+    assert after_failure["workflow_manager_last_success_seconds"] == {"": 100}
+    assert after_failure["workflow_manager_runtime_seconds"] == {"": 1.5}
+    assert after_failure["workflow_manager_last_failure_seconds"] == {"": 200}
+    after_success = parsed(deliver_to_gateway(gateway, SUCCESS, 300, "one"))
+    assert after_success["workflow_manager_last_success_seconds"] == {"": 300}
+    assert after_success["workflow_manager_last_failure_seconds"] == {"": 200}
+
+
+def test_groups_are_by_job_locality_and_ingestor(gateway: str) -> None:
+    metrics.push(SUCCESS, 100, gateway, {"locality": "two", "ingestor": "x"})
+    (line,) = [
+        line
+        for line in pushed(gateway).splitlines()
+        if line.startswith("workflow_manager_last_success") and 'locality="two"' in line
+    ]
+    assert 'job="workflow-manager"' in line
+    assert 'ingestor="x"' in line
+
+
+def test_empty_grouping_keys_are_taken(gateway: str) -> None:
+    metrics.push(SUCCESS, 100, gateway, {"locality": "", "ingestor": ""})
+    assert 'workflow_manager_last_success_seconds{ingestor="",' in pushed(gateway)
+
+
+def test_every_figure_is_a_gauge_by_aggregation(gateway: str) -> None:
+    found = parsed(deliver_to_gateway(gateway, SUCCESS, 100, "three"))
+    for name in FIGURES:
+        assert set(found[f"workflow_manager_{name}"]) == {"agg", 'odd "\n\\ name'}
+    assert found["workflow_manager_ingestions_found"]["agg"] == 3
+
+
+def test_an_unreachable_gateway_is_an_error_that_names_it() -> None:
+    with pytest.raises(MetricsError, match=r"http://127\.0\.0\.1:1.*is the Pushgateway up"):
+        metrics.push(SUCCESS, 100, "http://127.0.0.1:1", GROUPING)
+
+
+def test_a_silent_gateway_does_not_hold_the_run_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(MetricsError, match="timed out"):
+        metrics.push(SUCCESS, 100, f"http://127.0.0.1:{silent.getsockname()[1]}", GROUPING)
+
+
+def test_the_file_has_the_same_and_keeps_the_other_outcome(tmp_path: Path) -> None:
+    file = tmp_path / "wm.prom"
+    metrics.write(SUCCESS, 100, file, GROUPING)
+    assert (
+        'workflow_manager_ingestions_found{aggregation_id="agg",ingestor="ingestor-1",locality="na"} 3.0'
+        in (file.read_text())
+    )
+    metrics.write(FAILURE, 200, file, GROUPING)
+    found = parsed(file.read_text())
+    assert found["workflow_manager_last_success_seconds"] == {"": 100}
+    assert found["workflow_manager_last_failure_seconds"] == {"": 200}
+    assert found["workflow_manager_ingestions_found"] == {"agg": 4}
+    metrics.write(SUCCESS, 300, file, {})
+    assert parsed(file.read_text())["workflow_manager_last_failure_seconds"] == {"": 200}
+
+
+def test_the_file_is_replaced_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "wm.prom"
+    metrics.write(SUCCESS, 100, file, {})
+    inode = file.stat().st_ino
+    metrics.write(SUCCESS, 200, file, {})
+    assert file.stat().st_ino != inode
+    assert [path.name for path in tmp_path.iterdir()] == ["wm.prom"]
+
+
+@pytest.mark.parametrize("content", ["not metrics at all {", "\x00\xff"])
+def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "wm.prom"
+    file.write_text(content)
+    with pytest.raises(MetricsError, match="--metrics-file"):
+        metrics.write(SUCCESS, time.time(), file, {})
+    assert file.read_text() == content
+
+
+def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MetricsError, match="No such file"):
+        metrics.write(SUCCESS, 100, tmp_path / "missing" / "wm.prom", {})

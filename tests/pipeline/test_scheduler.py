@@ -1,0 +1,369 @@
+"""A run over buckets in memory: what is scheduled, how often is listed, and what a fault spoils."""
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.scene import Scene, small_limits
+from workflow_manager.core.windows import HOUR
+from workflow_manager.errors import QueueError
+from workflow_manager.pipeline import hours, mark
+
+IN_BOTH = "2026/11/22/17/05"  # lies in the intake and in the aggregation window
+IN_INTAKE = "2026/11/23/03/05"
+MARKER = f"task-markers/intake-agg-{IN_BOTH.replace('/', '-')}-b"
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(mark, "FIRST_PAUSE", 0)
+    return Scene()
+
+
+class TestWhatIsScheduled:
+    def test_a_ready_batch_is_taken_in_and_marked_once(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_INTAKE, "b")
+        assert scene.run().succeeded
+        assert scene.taken_in() == ["b"]
+        assert scene.own.get("task-markers/intake-agg-2026-11-23-03-05-b") == b"intake-agg-2026-11-23-03-05-b"
+        report = scene.run()
+        assert scene.taken_in() == ["b"]
+        assert report.figures["agg"].intake_tasks_skipped_due_to_marker == 1
+
+    def test_validated_batches_are_aggregated_in_one_task_once(self, scene: Scene) -> None:
+        for batch in ("b", "c", "unvalidated"):
+            scene.ingest("agg", IN_BOTH, batch)
+        for batch in ("b", "c", "not-ingested"):
+            scene.validate("agg", IN_BOTH, batch)
+        report = scene.run()
+        assert scene.aggregated() == {"agg": ["b", "c"]}
+        figures = report.figures["agg"]
+        assert figures.number_of_batches_in_aggregation == 2
+        assert figures.aggregate_ingestions_missing_peer_validation == 1
+        assert figures.peer_validations_found == 3
+        assert scene.run().figures["agg"].aggregation_tasks_skipped_due_to_marker == 1
+        assert len(scene.queue.bodies("aggregate")) == 1
+
+    def test_each_message_has_a_trace_id_of_its_own(self, scene: Scene) -> None:
+        for batch in "bcd":
+            scene.ingest("agg", IN_INTAKE, batch)
+        scene.run()
+        assert len({body["trace-id"] for body in scene.queue.bodies("intake")}) == 3
+
+    def test_markers_of_others_in_the_ingestion_bucket_are_no_aggregation(self, scene: Scene) -> None:
+        scene.ingest("task-markers", IN_INTAKE, "b")
+        assert scene.run().figures == {}
+
+    def test_nothing_at_all_is_a_success(self, scene: Scene) -> None:
+        assert scene.run().succeeded
+
+    def test_windows_that_lie_apart_are_both_looked_at_and_the_gap_is_not(self, scene: Scene) -> None:
+        for time, batch in ((IN_BOTH, "old"), ("2026/11/23/01/05", "gap"), (IN_INTAKE, "new")):
+            scene.ingest("agg", time, batch)
+            scene.validate("agg", time, batch)
+        report = scene.run(max_age=2 * HOUR)
+        assert scene.taken_in() == ["new"]
+        assert scene.aggregated() == {"agg": ["old"]}
+        assert report.figures["agg"].ingestions_found == 1
+
+    @given(st.data())
+    @settings(max_examples=40, deadline=None)
+    def test_a_second_run_has_nothing_to_do(self, data: st.DataObject) -> None:
+        scene = Scene(page_size=data.draw(st.integers(1, 9)))
+        minutes = st.sampled_from(
+            [IN_BOTH, IN_INTAKE, "2026/11/22/16/00", "2026/11/23/00/00", "2026/11/22/04/20"]
+        )
+        batches = st.tuples(st.sampled_from(["agg", "b c", "x-2026"]), minutes, st.sampled_from("bcdef"))
+        found = data.draw(st.sets(batches))
+        for aggregation, minute, batch in found:
+            scene.ingest(aggregation, minute, batch)
+            if data.draw(st.booleans()):
+                scene.validate(aggregation, minute, batch)
+        first = scene.run()
+        assert first.succeeded
+        assert first.total().intake_tasks_scheduled == len(found)
+        second = scene.run().total()
+        assert second.intake_tasks_scheduled == second.aggregation_tasks_scheduled == 0
+        assert second.intake_tasks_skipped_due_to_marker == len(found)
+
+
+class TestHowOftenIsListed:
+    def test_an_hour_in_both_windows_is_listed_once(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_BOTH, "b")
+        scene.run()
+        assert scene.ingestion.calls == [("directories", ""), ("list", "agg/")]
+
+    def test_markers_are_not_read_when_no_batch_is_ready(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_BOTH, "b", parts=[".sig"])
+        scene.run()
+        assert scene.own.calls == []
+
+    def test_the_aggregates_marker_is_looked_up_by_its_name(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_BOTH, "b")
+        scene.validate("agg", IN_BOTH, "b")
+        scene.run()
+        marker = "task-markers/aggregate-agg-2026-11-22-16-00-2026-11-23-00-00"
+        assert [name for operation, name in scene.own.calls if operation == "list"] == [
+            "task-markers/intake-agg-",
+            marker,
+        ]
+
+    @pytest.mark.parametrize("split_after", [1, 3, 10, 10_000])
+    def test_a_large_aggregation_is_split_without_losing_or_repeating_a_batch(
+        self, monkeypatch: pytest.MonkeyPatch, split_after: int
+    ) -> None:
+        monkeypatch.setattr(hours, "SPLIT_AFTER", split_after)
+        scene = Scene(page_size=7)
+        times = [
+            f"2026/11/{day}/{hour:02}/{minute}"
+            for day in (22, 23)
+            for hour in range(24)
+            for minute in ("00", "59")
+        ]
+        for time in times:
+            scene.ingest("agg", time, time.replace("/", ""))
+            scene.validate("agg", time, time.replace("/", ""))
+        scene.run()
+        inside = [time.replace("/", "") for time in times if "2026/11/22/04/20" <= time < "2026/11/24/04/20"]
+        assert scene.taken_in() == inside
+        window = [time.replace("/", "") for time in times if "2026/11/22/16" <= time < "2026/11/23"]
+        assert scene.aggregated() == {"agg": window}
+
+
+class TestMalformedNames:
+    def test_they_are_skipped_and_counted_and_all_else_is_scheduled(self, scene: Scene) -> None:
+        for key in ("agg/2026/11/22/zz/x", "agg/2026/11/23/03/61/b.batch", "agg/2026/11/23/03/05/a/b.batch"):
+            scene.ingestion.put(key, b"")
+        scene.ingest("agg", IN_INTAKE, "b")
+        scene.ingest("other", IN_INTAKE, "c")
+        report = scene.run()
+        assert report.succeeded
+        assert scene.taken_in() == ["b", "c"]
+        assert report.figures["agg"].malformed_objects_found == 3
+        (event,) = scene.events.named("objects.malformed")
+        assert event.fields["count"] == 3
+
+    def test_an_aggregation_without_a_name_is_counted(self, scene: Scene) -> None:
+        scene.ingestion.put(f"/{IN_INTAKE}/b.batch", b"")
+        scene.ingest("agg", IN_INTAKE, "b")
+        report = scene.run()
+        assert scene.taken_in() == ["b"]
+        assert report.figures[""].malformed_objects_found == 1
+
+    def test_names_of_ten_thousand_characters_are_no_trap(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_INTAKE, "b" * 10_000)
+        scene.ingest("x" * 10_000, IN_INTAKE, "c")
+        assert len(scene.taken_in()) == 0
+        assert scene.run().succeeded
+        assert len(scene.taken_in()) == 2
+
+    def test_a_batch_whose_marker_cannot_be_stored_is_never_published(self, scene: Scene) -> None:
+        scene.own.refuses = lambda key: "too long" if key.endswith("-long") else None
+        scene.ingest("agg", IN_INTAKE, "long")
+        scene.ingest("agg", IN_INTAKE, "b")
+        report = scene.run()
+        assert report.succeeded
+        assert scene.taken_in() == ["b"]
+        assert report.figures["agg"].malformed_objects_found == 1
+
+    def test_an_aggregation_whose_marker_cannot_be_stored_fails_visibly(self, scene: Scene) -> None:
+        scene.own.refuses = lambda key: "too long" if "aggregate" in key else None
+        scene.ingest("agg", IN_BOTH, "b")
+        scene.validate("agg", IN_BOTH, "b")
+        report = scene.run()
+        assert scene.aggregated() == {}
+        assert report.figures["agg"].aggregation_tasks_failed == 1
+        assert not report.succeeded
+
+    def test_names_cannot_forge_a_line_of_a_message(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_INTAKE, "b\nERROR forged\x1b[31m")
+        scene.run()
+        assert all("\n" not in event.message and "\x1b" not in event.message for event in scene.events.seen)
+
+
+class TestDryRun:
+    def test_it_tells_each_task_and_touches_nothing(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_BOTH, "b")
+        scene.validate("agg", IN_BOTH, "b")
+        report = scene.run(dry_run=True)
+        assert report.dry_run
+        assert report.succeeded
+        assert [event.fields["topic"] for event in scene.events.named("task.would_be_scheduled")] == [
+            "intake",
+            "aggregate",
+        ]
+        assert scene.queue.published == {}
+        assert scene.own.names() == []
+
+
+class TestIsolation:
+    def test_an_aggregation_that_cannot_be_listed_does_not_stop_the_others(self, scene: Scene) -> None:
+        for aggregation in ("a", "broken", "c"):
+            scene.ingest(aggregation, IN_INTAKE, f"of-{aggregation}")
+        scene.ingestion.fails = lambda operation, name: name == "broken/"
+        report = scene.run()
+        assert scene.taken_in() == ["of-a", "of-c"]
+        assert report.failure_count == 1
+        assert report.failures[0].aggregation == "broken"
+        assert report.figures["broken"].aggregation_tasks_failed == 1
+
+    def test_without_the_peers_bucket_batches_are_still_taken_in(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_BOTH, "b")
+        scene.validate("agg", IN_BOTH, "b")
+        scene.peer.fails = lambda operation, name: True
+        report = scene.run()
+        assert scene.taken_in() == ["b"]
+        assert scene.aggregated() == {}
+        assert not report.succeeded
+
+    def test_an_aggregation_is_left_alone_when_any_part_of_its_window_could_not_be_read(
+        self, scene: Scene
+    ) -> None:
+        scene.ingest("agg", IN_BOTH, "b")
+        scene.validate("agg", IN_BOTH, "b")
+        scene.ingest("agg", "2026/11/22/23/05", "c")
+        scene.validate("agg", "2026/11/22/23/05", "c")
+        pages = iter([["agg/2026/11/22/17/05/b.batch"], None])
+
+        def broken_listing(*_: str) -> object:
+            for page in pages:
+                if page is None:
+                    raise OSError("the line went dead")
+                yield page
+
+        scene.ingestion.list_keys = broken_listing  # type: ignore[method-assign,assignment] # breaks off
+        report = scene.run()
+        assert scene.aggregated() == {}
+        assert not report.succeeded
+        assert "the line went dead" in report.failures[0].message
+
+    def test_without_markers_nothing_is_taken_in(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_INTAKE, "b")
+        scene.own.fails = lambda operation, name: operation == "list"
+        report = scene.run()
+        assert scene.queue.published == {}
+        assert not report.succeeded
+
+    def test_a_bucket_that_cannot_be_listed_at_all_fails_the_run(self, scene: Scene) -> None:
+        scene.ingestion.fails = lambda operation, name: True
+        report = scene.run()
+        assert not report.succeeded
+        assert "memory://ingestion" in report.failures[0].message
+
+    def test_a_listing_out_of_order_is_refused_rather_than_believed(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_INTAKE, "b")
+        page = [f"agg/{IN_INTAKE}/b.batch.sig", f"agg/{IN_INTAKE}/b.batch"]
+        broken = scene.ingestion
+        broken.list_keys = lambda *_: iter([page])  # type: ignore[method-assign] # a store that breaks its promise
+        report = scene.run()
+        assert "not in the order" in report.failures[0].message
+
+
+class TestPublishing:
+    def test_a_message_that_fails_does_not_fail_its_neighbours(self, scene: Scene) -> None:
+        for batch in "bcd":
+            scene.ingest("agg", IN_INTAKE, batch)
+        scene.queue.refuses_message = lambda message: b'"c"' in message.body
+        report = scene.run()
+        assert scene.taken_in() == ["b", "d"]
+        assert [marker[-1] for marker in scene.markers()] == ["b", "d"]
+        assert report.figures["agg"].intake_tasks_failed == 1
+        assert not report.succeeded
+        scene.queue.refuses_message = lambda message: False
+        assert scene.run().succeeded
+        assert scene.taken_in() == ["b", "c", "d"]
+
+    @pytest.mark.parametrize(
+        "error", [QueueError("publish to", "topic intake", "no such topic"), KeyError("bug")]
+    )
+    def test_a_queue_that_refuses_everything_is_given_up_and_nothing_is_marked(
+        self, scene: Scene, error: Exception
+    ) -> None:
+        scene.queue.limits = small_limits(messages=1)  # type: ignore[misc] # a queue with smaller requests
+        for number in range(500):
+            scene.ingest("agg", IN_INTAKE, f"b{number}")
+        scene.queue.refuses_request = lambda: error
+        report = scene.run()
+        assert len(scene.queue.requests) < 300
+        assert scene.markers() == []
+        assert "refused 5 requests in a row" in report.stopped
+        assert report.figures["agg"].intake_tasks_failed == report.failure_count == 500
+
+    def test_requests_are_as_large_as_the_queue_takes(self, scene: Scene) -> None:
+        scene.queue.limits = small_limits(messages=2)  # type: ignore[misc] # as above
+        for batch in "bcdef":
+            scene.ingest("agg", IN_INTAKE, batch)
+        scene.run()
+        assert sorted(scene.queue.requests) == [1, 2, 2]
+
+    def test_a_message_over_the_limit_is_found_before_it_is_sent(self, scene: Scene) -> None:
+        scene.queue.limits = small_limits(message_bytes=500)  # type: ignore[misc] # as above
+        for number in range(9):
+            scene.ingest("agg", IN_BOTH, f"batch-{number}")
+            scene.validate("agg", IN_BOTH, f"batch-{number}")
+        report = scene.run()
+        assert len(scene.taken_in()) == 9
+        assert scene.aggregated() == {}
+        assert report.figures["agg"].aggregation_tasks_failed == 1
+        (event,) = scene.events.named("task.failed")
+        assert "bytes, and the queue takes at most 500" in event.message
+        assert not any("aggregate" in marker for marker in scene.markers())
+
+
+class TestMarking:
+    def test_a_marker_write_is_tried_again(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_INTAKE, "b")
+        failures = iter([True, True])
+        scene.own.fails = lambda operation, name: operation == "put" and next(failures, False)
+        assert scene.run().succeeded
+        assert len(scene.markers()) == 1
+
+    def test_publishing_stops_when_markers_cannot_be_written(self, scene: Scene) -> None:
+        scene.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
+        for number in range(2000):
+            scene.ingest("agg", IN_INTAKE, f"b{number}")
+        scene.own.fails = lambda operation, name: operation == "put"
+        report = scene.run()
+        assert "could not be marked" in report.stopped
+        assert 10 <= len(scene.taken_in()) < 1000
+        assert not report.succeeded
+
+    def test_no_marker_is_written_before_the_queue_has_acknowledged(self, scene: Scene) -> None:
+        for batch in "bcd":
+            scene.ingest("agg", IN_INTAKE, batch)
+        marked_too_early: list[list[str]] = []
+        scene.queue.before_publish = lambda: marked_too_early.append(scene.markers())
+        scene.run()
+        assert marked_too_early == [[]]
+
+
+class TestStopping:
+    def test_what_is_in_flight_is_marked_and_nothing_new_starts(self, scene: Scene) -> None:
+        scene.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
+        for number in range(1000):
+            scene.ingest("agg", IN_INTAKE, f"b{number}")
+        scheduler = scene.scheduler()
+        published = threading.Semaphore(0)
+
+        def stop_at_the_tenth() -> None:
+            published.release()
+            if published._value == 10:
+                scheduler.stop("SIGTERM received")
+
+        scene.queue.before_publish = stop_at_the_tenth
+        report = scheduler.run()
+        assert report.stopped == "SIGTERM received"
+        assert not report.succeeded
+        assert len(scene.taken_in()) == len(scene.markers()) < 1000
+        assert scene.run().succeeded
+        assert len(set(scene.taken_in())) == len(scene.taken_in()) == 1000
+
+    def test_a_run_that_is_stopped_aggregates_nothing_it_has_not_seen_whole(self, scene: Scene) -> None:
+        scene.ingest("agg", IN_BOTH, "b")
+        scene.validate("agg", IN_BOTH, "b")
+        scheduler = scene.scheduler()
+        scheduler.stop("SIGTERM received")
+        assert scheduler.run().stopped
+        assert scene.queue.published == {}

@@ -1,0 +1,1 @@
+"""Real servers that tests talk to, started by the tests on free loopback ports."""

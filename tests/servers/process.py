@@ -1,0 +1,79 @@
+"""Starts a server for as long as a test session needs it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+REQUIRED = "WORKFLOW_MANAGER_REQUIRE_EMULATORS"
+PATIENCE = 60.0  # seconds for a server to answer
+
+
+def find(program: str, how_to_get: str) -> str:
+    """The path of a program. One that is absent skips the test for a user, and fails it in CI."""
+    path = shutil.which(program)
+    if path is None:
+        absent(f"{program} is not installed: {how_to_get}")
+    return str(path)
+
+
+def absent(reason: str) -> None:
+    """Skip, or fail where every server has to be there."""
+    if os.environ.get(REQUIRED):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], health: str, log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Run a server, in a process group of its own, from when it answers until the end of the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(environ or {})},
+        )
+    try:
+        _wait(process, health, log)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not _answers(health):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} does not answer:\n{log.read_text(errors='replace')}")
+        time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except urllib.error.HTTPError:
+        return True  # any answer is one
+    except OSError:
+        return False
