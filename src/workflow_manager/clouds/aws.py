@@ -187,7 +187,7 @@ class _Ambient:
         if frozen is None or not frozen.access_key or not frozen.secret_key:
             raise CloudError(
                 "there are no AWS credentials",
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role",
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give this machine a role",
             )
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
         return Lease(keys, datetime.now(UTC) + _AMBIENT)

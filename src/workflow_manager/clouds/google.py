@@ -8,7 +8,7 @@ process's environment and files itself.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from workflow_manager.clouds.http import CloudError, Failure, Request, Service, excerpt, no_authorization
 from workflow_manager.clouds.refresh import Lease, Refreshed
@@ -49,13 +49,14 @@ class Tokens:
         return "Google's application default credentials"
 
     def _fetch(self) -> Lease[Mapping[str, str]]:
-        import google.auth  # noqa: PLC0415 (takes long to import)
+        import google.auth.transport  # noqa: PLC0415 (takes long to import)
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 (as above)
 
         headers: dict[str, str] = {}
         try:
             if self._found is None:
-                self._found, _ = google.auth.default(scopes=self._scopes, request=self._request)
+                request = cast("google.auth.transport.Request", self._request)  # only called, never more
+                self._found, _ = google.auth.default(scopes=self._scopes, request=request)
             self._found.refresh(self._request)
             self._found.apply(headers)
         except (GoogleAuthError, OSError, ValueError) as error:

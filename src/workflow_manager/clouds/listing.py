@@ -36,7 +36,8 @@ class Range(NamedTuple):
         """The longest prefix that all keys in it have: also what both ends begin with."""
         if not (self.after and self.before):
             return self.prefix
-        return max(self.prefix, commonprefix([self.after, self.before]), key=len)
+        shared = commonprefix([self.after, self.before])  # noqa: RUF071 (of texts, which is what it does)
+        return max(self.prefix, shared, key=len)
 
     @property
     def size(self) -> int:
@@ -47,8 +48,9 @@ class Range(NamedTuple):
 def follow(fetch: Callable[[str, str], Page], within: Range) -> Iterator[list[str]]:
     """The names in a range, page by page; `fetch` is given a token, or "" at first, and where to start.
 
-    A token that is refused has expired: the listing starts again behind the last name. Raises
-    CloudError if the service is not in order, since the range's end could not be told then.
+    A token that is refused has expired: the listing starts again behind the last name. Services
+    that list in another order than that of the keys' bytes, as some look-alikes of S3 do where
+    directories are concerned, are put right if all is in one page, and are a CloudError if not.
     """
     token, start, last = "", within.after, within.after
     while not within.empty:
@@ -59,8 +61,10 @@ def follow(fetch: Callable[[str, str], Page], within: Range) -> Iterator[list[st
                 raise
             token, start = "", last
             continue
-        if not token:  # some services begin with the name itself, or with the directory it is in
-            names = names[bisect_right(names, start) :] if names and names[0] <= start else names
+        if not token and not following:
+            names = sorted(names)  # all there is, so that its order is no matter
+        if not token and names and names[0] <= start:
+            names = names[bisect_right(names, start) :]  # services may begin with the bound itself
         if names:
             _check_order(last, names)
             last = names[-1]

@@ -184,9 +184,11 @@ def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:
     proxy = setting(f"{scheme}_proxy") or setting("all_proxy")
     if not proxy:
         return ""
-    from urllib.request import proxy_bypass_environment  # noqa: PLC0415 (few need it, and it is large)
+    import urllib.request  # noqa: PLC0415 (few need it, and it is large)
 
-    if proxy_bypass_environment(host, {"no": setting("no_proxy")}):
+    bypassed = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed lacks it
+
+    if bypassed(host, {"no": setting("no_proxy")}):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
 
