@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from workflow_manager.clouds import refresh
 from workflow_manager.clouds.http import CloudError
 from workflow_manager.clouds.refresh import Lease, Refreshed
 
@@ -19,7 +20,7 @@ class Source:
         self.now = 1_000_000.0
         self.given = 0
         self.fails = False
-        self.refreshed = Refreshed(self.fetch, MARGIN, lambda: self.now)
+        self.refreshed = Refreshed(self.fetch, MARGIN)
 
     def fetch(self) -> Lease[int]:
         self.given += 1
@@ -29,8 +30,10 @@ class Source:
 
 
 @pytest.fixture
-def source() -> Source:
-    return Source()
+def source(monkeypatch: pytest.MonkeyPatch) -> Source:
+    source = Source()
+    monkeypatch.setattr(refresh, "time", lambda: source.now)
+    return source
 
 
 def test_nothing_is_fetched_before_it_is_needed(source: Source) -> None:
@@ -101,7 +104,7 @@ def test_many_threads_make_one_renewal() -> None:
     assert len(fetched) == 1
 
 
-def test_those_who_waited_for_a_failure_share_it() -> None:
+def test_those_who_waited_for_a_failure_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     started, leave = threading.Semaphore(0), threading.Event()
     fetched: list[None] = []
 
@@ -114,7 +117,8 @@ def test_those_who_waited_for_a_failure_share_it() -> None:
         fetched.append(None)
         raise CloudError("there are no credentials")
 
-    refreshed = Refreshed(fetch, MARGIN, clock)
+    monkeypatch.setattr(refresh, "time", clock)
+    refreshed = Refreshed(fetch, MARGIN)
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(refreshed.get) for _ in range(8)]
         for _ in waiting:
