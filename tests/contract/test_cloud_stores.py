@@ -11,6 +11,8 @@ from workflow_manager.testing.store_contract import ODD, StoreContract, keys
 
 
 class TestS3OnMoto(StoreContract):
+    many: ClassVar[int] = 2050  # moto writes some 300 a second
+
     # moto's HTTP server takes no line feed in a path, however it is encoded.
     odd_names: ClassVar[list[str]] = [*(name for name in ODD if "\n" not in name), "tab\t/cr\r"]
 
@@ -55,6 +57,8 @@ class TestS3OnSeaweedFS(StoreContract):
 
 
 class TestGcsOnFakeGcsServer(StoreContract):
+    many: ClassVar[int] = 2050  # the server slows down with every object
+
     # Cloud Storage has no line breaks in names.
     odd_names: ClassVar[list[str]] = [*(name for name in ODD if "\n" not in name), "tab\t/x"]
 

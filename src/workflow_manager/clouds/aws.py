@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from workflow_manager.clouds.http import (
     Answer,
@@ -85,15 +85,16 @@ class Signer:
         self._service = service
         self._region = region
         self._url = url
+        # Left to itself, the signer works out the host twice, which takes a third of its time.
+        self._host = _host(url)
         # That of S3 leaves the path as it is: `a//b` and `a/../b` are names like any other.
         self._auth = S3SigV4Auth if service == "s3" else SigV4Auth
         self._request = AWSRequest
 
     def __call__(self, request: Request) -> Mapping[str, str]:
         """The headers of a request, now with a signature; raises CloudError if there are no credentials."""
-        signed = self._request(
-            request.method, self._url + request.target, headers=request.headers, data=request.body
-        )
+        headers = {**request.headers, "host": self._host}
+        signed = self._request(request.method, self._url + request.target, headers=headers, data=request.body)
         self._auth(self._keys(), self._service, self._region).add_auth(signed)
         return dict(signed.headers.items())
 
@@ -136,6 +137,13 @@ def endpoint(environ: Mapping[str, str], service: str) -> str | None:
     """The endpoint that the environment sets for a service, or None: `AWS_ENDPOINT_URL_S3`."""
     url = environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environ.get("AWS_ENDPOINT_URL")
     return url.rstrip("/") if url else None
+
+
+def _host(url: str) -> str:
+    """The host of a URL as requests name it: without the port if that is the scheme's own."""
+    parts = urlsplit(url)
+    own = ":443" if parts.scheme == "https" else ":80"
+    return parts.netloc.rpartition("@")[2].removesuffix(own)
 
 
 def domain(region: str) -> str:
