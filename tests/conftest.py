@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.brokers import nats_server, rabbitmq_server, redis_server
+pytest_plugins = ("servers.fixtures",)
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,24 +53,6 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"needs root to mount a small tmpfs: {mounted.stderr.decode().strip()}")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with nats_server(tmp_path_factory.mktemp("nats")) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
 
 
 def _install_wheel(environment: Path, wheels: Path) -> None:

@@ -1,6 +1,7 @@
 """Leases: of several runs at once one works, and nobody waits for ever for one that was killed."""
 
 import threading
+import time
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_of_two_that_begin_at_once_at_most_one_works(_attempt: int) -> None:
             meeting.wait(10)  # both have written before either lists
 
     store.put = together  # type: ignore[method-assign] # to bring about the worst interleaving
-    runs = [Lease(store, "scope", 60) for _ in range(2)]
+    runs = [Lease(store, "scope", 60, sleep=lambda pause: time.sleep(pause / 100)) for _ in range(2)]
     for run in runs:
         run.begin()
     assert [run.granted() for run in runs].count(True) <= 1
@@ -136,7 +137,8 @@ class TestRuns:
         assert scene.run(lease=TERMS).succeeded
         other.end()
 
-    def test_pairs_of_runs_at_once_repeat_nothing(self) -> None:
+    def test_pairs_of_runs_at_once_repeat_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(leases, "FIRST_PAUSE", 0.005)
         for _ in range(10):
             scene = Scene()
             for number in range(50):

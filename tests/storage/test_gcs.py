@@ -1,0 +1,99 @@
+"""What Cloud Storage's URLs and the environment mean, what is asked for, and what is written."""
+
+import pytest
+
+from servers.faulty import Faulty, answer
+from workflow_manager.errors import ConfigError, MissingExtraError, StorageError
+from workflow_manager.ports import Settings
+from workflow_manager.storage.gcs import GcsStore
+from workflow_manager.testing.store_contract import directories, keys
+
+
+def opened(server: Faulty) -> GcsStore:
+    return GcsStore.open("gs://bucket", Settings(environ={"STORAGE_EMULATOR_HOST": server.url}))
+
+
+class TestUrls:
+    @pytest.mark.parametrize(
+        "url", ["gs://", "gs://b", "gs://bucket/", "gs://bucket/x", "gs://Bucket", "gs://buck et", "gs://-b-"]
+    )
+    def test_a_url_of_another_form_is_a_mistake(self, url: str) -> None:
+        with pytest.raises(ConfigError, match=r"not a bucket of Cloud Storage: gs://\{name\}"):
+            GcsStore.open(url, Settings())
+
+    def test_an_identity_is_a_mistake(self) -> None:
+        with pytest.raises(ConfigError, match="leave the identity away"):
+            GcsStore.open("gs://bucket", Settings(identity="someone"))
+
+    def test_opening_sends_no_request(self, server: Faulty) -> None:
+        opened(server).close()
+        GcsStore.open("gs://bucket", Settings()).close()
+        assert server.seen == []
+
+    def test_a_missing_library_is_named_with_its_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("workflow_manager.clouds.http.find_spec", lambda _: None)
+        with pytest.raises(MissingExtraError, match=r"'google.auth'.*workflow-manager\[gcp\]"):
+            GcsStore.open("gs://bucket", Settings())
+
+
+class TestListings:
+    def test_only_names_are_asked_for_and_only_those_of_the_range(self, server: Faulty) -> None:
+        server.always = answer(200, b"{}")
+        assert keys(opened(server), "agg/", "agg/2026/11/22/18/00", "agg/2026/11/22/19") == []
+        path = server.seen[0].path
+        for part in (
+            "fields=items%28name%29%2Cprefixes%2CnextPageToken",
+            "prefix=agg%2F2026%2F11%2F22%2F1&",
+            "startOffset=agg%2F2026%2F11%2F22%2F18%2F00",
+            "endOffset=agg%2F2026%2F11%2F22%2F19",
+            "maxResults=1000",
+        ):
+            assert part in path
+
+    def test_the_bound_itself_which_the_service_gives_is_left_out(self, server: Faulty) -> None:
+        server.always = answer(200, b'{"items": [{"name": "a"}, {"name": "b"}]}')
+        assert keys(opened(server), after="a") == ["b"]
+
+    def test_pages_without_names_are_not_the_end(self, server: Faulty) -> None:
+        server.script.append(answer(200, b'{"nextPageToken": "t"}'))
+        server.always = answer(200, b'{"items": [{"name": "a"}]}')
+        assert list(opened(server).list_keys("")) == [["a"]]
+
+    def test_directories_are_the_prefixes(self, server: Faulty) -> None:
+        server.always = answer(200, b'{"items": [{"name": "a/x"}], "prefixes": ["a//", "a/%2B/"]}')
+        assert directories(opened(server), "a/") == ["", "%2B"]
+
+    def test_what_is_no_listing_is_an_error(self, server: Faulty, hasty: None) -> None:
+        server.always = answer(200, b"[1]")
+        with pytest.raises(StorageError, match="is no listing"):
+            keys(opened(server))
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [("", "1 to 1024 bytes"), ("ü" * 513, "1 to 1024 bytes"), ("a\udcff", "UTF-8"), ("a\nb", "line breaks"),
+     ("a\rb", "line breaks"), (".", "cannot be"), ("..", "cannot be"),
+     (".well-known/acme-challenge/x", "cannot be"), ("ü" * 512, None), ("a//../b", None)],
+)  # fmt: skip
+def test_which_names_can_be_put(key: str, reason: str | None, server: Faulty) -> None:
+    store = opened(server)
+    said = store.unstorable(key)
+    assert said is None if reason is None else reason in str(said)
+    if reason:
+        with pytest.raises(StorageError, match=reason):
+            store.put(key, b"")
+        with pytest.raises(StorageError, match=reason):
+            store.put_if_absent(key, b"")
+        assert store.get(key) is None
+        store.delete(key)
+        assert server.seen == []
+    store.close()
+
+
+def test_a_conditional_write_asks_for_there_to_be_no_generation(server: Faulty) -> None:
+    server.always = answer(412)
+    store = opened(server)
+    assert store.put_if_absent("key", b"body") is False
+    assert server.seen[0].path.endswith("uploadType=multipart&ifGenerationMatch=0")
+    assert len(server.seen) == 1
+    store.close()
