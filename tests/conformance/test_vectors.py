@@ -1,45 +1,14 @@
 """What the Go program did on real listings, the installed command does too."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.command import Deployment, metrics
-
-VECTORS = [json.loads(line) for line in (Path(__file__).parent / "vectors.jsonl").read_text().splitlines()]
+from support.command import Deployment
+from support.vectors import VECTORS, check
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
 def test_vector(vector: dict[str, Any], installed: Path, tmp_path: Path) -> None:
-    deployment = Deployment(installed, tmp_path)
-    for bucket, objects in zip(("ingestion", "own", "peer"), ("ingest", "own", "peer"), strict=True):
-        deployment.put(bucket, *vector["buckets"][objects])
-    textfile = tmp_path / "metrics.prom"
-
-    outcome = deployment.run(*vector["args"], "--now", vector["now"], "--metrics-file", str(textfile))
-
-    expected = vector["expect"]
-    assert outcome.status == expected["exit"], outcome.stderr
-    assert comparable(deployment.tasks("intake")) == comparable(expected["intake_tasks"])
-    assert comparable(deployment.tasks("aggregate")) == comparable(expected["aggregation_tasks"])
-    assert deployment.markers() == set(expected["new_markers"]) | set(vector["buckets"]["own"])
-    found = metrics(textfile.read_text())
-    for name, figures in expected["metrics"].items():
-        for aggregation, figure in figures.items():
-            assert found[name].get(aggregation, 0) == figure, (name, aggregation)
-    for name in {name for other in VECTORS for name in other["expect"]["metrics"]}:
-        for aggregation, figure in found.get(name, {}).items():
-            assert figure == expected["metrics"].get(name, {}).get(aggregation, 0), (name, aggregation)
-
-
-def comparable(tasks: list[dict[str, Any]]) -> list[str]:
-    """Tasks without their trace IDs, in an order of our own; batches by time, then ID."""
-    plain = []
-    for task in tasks:
-        rest = {key: value for key, value in task.items() if key != "trace-id"}
-        if "batches" in rest:
-            rest["batches"] = sorted(rest["batches"], key=lambda batch: (batch["time"], batch["id"]))
-        plain.append(json.dumps(rest, sort_keys=True))
-    return sorted(plain)
+    check(vector, Deployment(installed, tmp_path), tmp_path / "metrics.prom")

@@ -39,7 +39,18 @@ class TestS3OnSeaweedFS(StoreContract):
         assert [store.get(key) for key in ("a", "a/c", "x/y")] == [None] * 3  # not "a/", its directory
 
     @pytest.mark.parametrize(
-        ("after", "before"), [("", ""), ("a/05/2", ""), ("", "a/06/"), ("a/05/1.x", "a/06/2"), ("b", "")]
+        ("after", "before"),
+        [
+            ("", ""),
+            ("a/05/2", ""),
+            ("", "a/06/"),
+            ("a/05/1.x", "a/06/2"),
+            ("b", ""),
+            ("a/05", "a/06"),
+            ("a/06", ""),
+            ("a/0", "a/05/2"),
+            ("a", ""),
+        ],
     )
     def test_after_and_before_are_bounds_that_lie_outside(
         self, store: ObjectStore, after: str, before: str

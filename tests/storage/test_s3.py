@@ -110,7 +110,16 @@ class TestListings:
         store = opened(server)
         keys(store, "agg/", "agg/2026/11/22/18/00", "agg/2026/11/22/19")
         assert "prefix=agg%2F2026%2F11%2F22%2F1&" in server.seen[0].path
-        assert "start-after=agg%2F2026%2F11%2F22%2F18%2F00" in server.seen[0].path
+        assert "start-after=agg%2F2026%2F11%2F22%2F18%2F0%2F~" in server.seen[0].path
+
+    def test_a_range_begins_behind_its_bound_although_the_service_is_asked_for_a_little_more(
+        self, server: Faulty
+    ) -> None:
+        head = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+        server.script.append(answer(200, page(contents("a/04~", "a/04~1"), head=head)))
+        server.script.append(answer(200, page(contents("a/04~2", "a/05", "a/05/b"), head=head)))
+        server.script.append(answer(200, page(contents("a/05/c"))))
+        assert keys(opened(server), after="a/05") == ["a/05/b", "a/05/c"]
 
     def test_a_single_key_is_asked_for_alone(self, server: Faulty) -> None:
         server.always = answer(

@@ -63,8 +63,8 @@ def follow(fetch: Callable[[str, str], Page], within: Range) -> Iterator[list[st
             continue
         if not token and not following:
             names = sorted(names)  # all there is, so that its order is no matter
-        if not token and names and names[0] <= start:
-            names = names[bisect_right(names, start) :]  # services may begin with the bound itself
+        if last == start and names and names[0] <= start:
+            names = names[bisect_right(names, start) :]  # some begin with the bound itself, or before it
         if names:
             _check_order(last, names)
             last = names[-1]
