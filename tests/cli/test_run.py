@@ -280,10 +280,13 @@ class TestBadInput:
         assert len(deployment.tasks("intake")) == 1
         assert outcome.event("run.finished")["malformed objects"] == 2
 
-    @pytest.mark.parametrize("url", ["s3://us-west-1/bucket", "gs://bucket"])
-    def test_a_cloud_bucket_without_its_extra_names_the_extra(self, deployment: Deployment, url: str) -> None:
+    @pytest.mark.parametrize(("url", "extra"), [("s3://us-west-1/bucket", "aws"), ("gs://bucket", "gcp")])
+    def test_a_cloud_bucket_without_its_extra_names_the_extra(
+        self, deployment: Deployment, url: str, extra: str
+    ) -> None:
         outcome = call(deployment.command, ["run", *changed(deployment.flags(), ingestor_input=url)])
         assert outcome.status == 2
+        assert f"pip install 'workflow-manager[{extra}]'" in outcome.stderr
         assert "Traceback" not in outcome.stderr
 
 
