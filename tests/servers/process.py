@@ -5,11 +5,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ PATIENCE = 60.0  # seconds for a server to answer
 
 def find(program: str, how_to_get: str) -> str:
     """The path of a program. One that is absent skips the test for a user, and fails it in CI."""
-    path = shutil.which(program)
+    beside = Path(sys.executable).parent  # where packages put what they install
+    path = shutil.which(program, path=str(beside)) or shutil.which(program)
     if path is None:
         absent(f"{program} is not installed: {how_to_get}")
     return str(path)
@@ -57,7 +59,8 @@ def serving(
         _wait(process, health, log)
         yield
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

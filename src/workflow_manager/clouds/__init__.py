@@ -1,0 +1,1 @@
+"""What the stores and queues of one cloud share: requests with retries, credentials, signing."""

@@ -1,0 +1,135 @@
+"""Google's services over REST: whose credentials, and what errors say.
+
+google-auth finds application default credentials (a user's, a service account's, the metadata
+server's, those of workload identity federation) and gets tokens for them. It reads the
+process's environment and files itself.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, cast
+
+from workflow_manager.clouds.http import CloudError, Failure, Request, Service, excerpt, no_authorization
+from workflow_manager.clouds.refresh import Lease, Refreshed
+from workflow_manager.ports import Settings
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+    from urllib3.response import BaseHTTPResponse
+
+Who = Callable[[], str]
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE",)
+# google-auth's own: metadata servers give a new token only when the old one is about to expire.
+_MARGIN_SECONDS = 225.0
+_ADVICE = (
+    "log in (gcloud auth application-default login), set GOOGLE_APPLICATION_CREDENTIALS, "
+    "or give this workload a service account"
+)
+
+
+class Tokens:
+    """The application default credentials, as headers of requests; asked for when first needed."""
+
+    def __init__(self, settings: Settings, scopes: Sequence[str]) -> None:
+        self._settings = settings
+        self._scopes = scopes
+        self._found: Credentials | None = None
+        self._headers = Refreshed(self._fetch, _MARGIN_SECONDS)
+
+    def __call__(self, request: Request) -> Mapping[str, str]:  # noqa: ARG002 (the same for all requests)
+        """The headers of a request; raises CloudError if there are no credentials."""
+        return self._headers.get()
+
+    def who(self) -> str:
+        """Whose credentials these are, as far as is known by now."""
+        email = getattr(self._found, "service_account_email", None)
+        if isinstance(email, str) and "@" in email:
+            return email
+        return "Google's application default credentials"
+
+    def _fetch(self) -> Lease[Mapping[str, str]]:
+        import google.auth.transport  # noqa: PLC0415 (takes long to import)
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 (as above)
+
+        headers: dict[str, str] = {}
+        try:
+            if self._found is None:
+                request = cast("google.auth.transport.Request", self._request)  # only called, never more
+                self._found, _ = google.auth.default(scopes=self._scopes, request=request)
+            self._found.refresh(self._request)
+            self._found.apply(headers)
+        except (GoogleAuthError, OSError, ValueError) as error:
+            said = error.args[0] if error.args else type(error).__name__
+            raise CloudError(f"Google's credentials cannot be had: {said}", _ADVICE) from error
+        expiry = self._found.expiry
+        return Lease(headers, expiry.replace(tzinfo=UTC) if expiry else None)
+
+    def _request(  # google-auth's own shape of a request: see google.auth.transport.Request
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **_: object,
+    ) -> "BaseHTTPResponse":
+        from google.auth.exceptions import TransportError  # noqa: PLC0415 (takes long to import)
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 (as above)
+
+        from workflow_manager.clouds.transport import manager_for  # noqa: PLC0415 (as above)
+
+        patience = self._settings.patience
+        # Of what is asked here, only metadata servers speak plain HTTP, and no proxy reaches those.
+        proxied = not url.startswith("http:")
+        manager = manager_for(url, self._settings.environ, CA_VARIABLES, proxied=proxied)
+        try:
+            return manager.request(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                retries=False,
+                timeout=timeout or min(patience.read_timeout, patience.total_timeout),
+            )
+        except HTTPError as error:
+            raise TransportError(error) from error
+        finally:
+            manager.clear()
+
+
+def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: str) -> tuple[Service, "Who"]:
+    """The service at `url`, or at `emulator` if that is set, and whose credentials it is used with.
+
+    An emulator, given with or without a scheme, is used without credentials. Sends no request.
+    """
+    if emulator:
+        url = emulator if "://" in emulator else f"http://{emulator}"
+        authorize: Callable[[Request], Mapping[str, str]] = no_authorization
+        who: Who = _nobody
+    else:
+        tokens = Tokens(settings, scopes)
+        authorize, who = tokens, tokens.who
+    service = Service(
+        url.rstrip("/"),
+        settings.environ,
+        settings.patience,
+        authorize=authorize,
+        explain=explain,
+        ca_variables=CA_VARIABLES,
+    )
+    return service, who
+
+
+def explain(body: bytes) -> Failure:
+    """What an error document in JSON says: the reason, such as `forbidden`, and the message."""
+    try:
+        error = json.loads(body)["error"]
+        reasons = [entry.get("reason", "") for entry in error.get("errors", ())]
+        return Failure((reasons or [""])[0] or error.get("status", ""), str(error.get("message", "")))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Failure("", excerpt(body))
+
+
+def _nobody() -> str:
+    return "nobody (STORAGE_EMULATOR_HOST or PUBSUB_EMULATOR_HOST is set)"

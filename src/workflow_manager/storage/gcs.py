@@ -1,0 +1,212 @@
+"""Buckets of Google Cloud Storage: `gs://{name}`.
+
+Requests are plain calls of the JSON API (https://cloud.google.com/storage/docs/json_api/v1), which
+can leave out of a listing everything but the names.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import quote
+
+from workflow_manager.clouds import google
+from workflow_manager.clouds.http import Answer, CloudError, Request, Service, require, unfinished
+from workflow_manager.clouds.listing import Page, Range, follow
+from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.ports import Settings
+
+_URL = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])")
+_SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
+_ENDPOINT = "https://storage.googleapis.com"
+_LONGEST_KEY = 1024  # bytes, https://cloud.google.com/storage/docs/objects#naming
+_RESERVED = ".well-known/acme-challenge/"
+_FIELDS = "items(name),prefixes,nextPageToken"
+_OK = frozenset({200})
+_PERMISSIONS = {
+    "list": "storage.objects.list on the bucket",
+    "write": "storage.objects.create and, to replace an object, storage.objects.delete on the bucket",
+    "read": "storage.objects.get on the bucket",
+    "delete": "storage.objects.delete on the bucket",
+}
+
+
+class GcsStore:
+    """A bucket of Cloud Storage."""
+
+    def __init__(self, url: str, name: str, service: Service, who: google.Who) -> None:
+        self.url = url
+        self._path = f"/storage/v1/b/{name}/o"
+        self._service = service
+        self._who = who
+
+    @classmethod
+    def open(cls, url: str, settings: Settings) -> Self:
+        """The bucket at `gs://{name}`; raises ConfigError, also if the libraries are missing."""
+        require("gs://", "gcp", "google.auth", "orjson", "urllib3")
+        if settings.identity:
+            raise ConfigError([Mistake("", "", "gs:// buckets have no identities: leave the identity away")])
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise ConfigError([Mistake("", "", "not a bucket of Cloud Storage: gs://{name}")])
+        emulator = settings.environ.get("STORAGE_EMULATOR_HOST", "")
+        return cls(url, match[1], *google.open_service(settings, _SCOPES, _ENDPOINT, emulator))
+
+    def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
+        """See ObjectStore. One request for each 1,000 keys of the range."""
+        within = Range(prefix, after, before)
+        with self._translated("list", prefix):
+            yield from follow(partial(self._page, within, ""), within)
+
+    def list_directories(self, prefix: str) -> Iterator[Sequence[str]]:
+        """See ObjectStore. Objects that lie beside the directories are listed too, and left out."""
+        within = Range(prefix)
+        with self._translated("list", prefix):
+            for page in follow(partial(self._page, within, "/"), within):
+                yield [name[len(prefix) : -1] for name in page]
+
+    def put(self, key: str, body: bytes) -> None:
+        """See ObjectStore."""
+        with self._translated("write", key):
+            self._write(key, body)
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """See ObjectStore."""
+        mine = uuid.uuid4().hex
+        with self._translated("write", key):
+            answer = self._write(key, body, "&ifGenerationMatch=0", {"metadata": {"write-id": mine}})
+            if answer.status == HTTPStatus.OK:
+                return True
+            # An earlier try may have got through although its answer was lost.
+            return answer.attempt > 1 and self._write_id(key) == mine
+
+    def get(self, key: str) -> bytes | None:
+        """See ObjectStore."""
+        if self.unstorable(key):
+            return None
+        with self._translated("read", key):
+            answer = self._send("GET", key, "?alt=media", frozenset({200, 404}))
+        return answer.body if answer.status == HTTPStatus.OK else None
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore."""
+        if not self.unstorable(key):
+            with self._translated("delete", key):
+                self._send("DELETE", key, "", frozenset({200, 204, 404}))
+
+    def unstorable(self, key: str) -> str | None:
+        """Names that are empty, too long, not UTF-8, or that Cloud Storage forbids."""
+        try:
+            length = len(key.encode())
+        except UnicodeEncodeError:
+            return "the name of an object has to be UTF-8"
+        if not 1 <= length <= _LONGEST_KEY:
+            return f"the name of an object has 1 to {_LONGEST_KEY} bytes"
+        if "\r" in key or "\n" in key:
+            return "the name of an object cannot hold line breaks"
+        if key in (".", "..") or key.startswith(_RESERVED):
+            return f"the name of an object cannot be . or .., or begin with {_RESERVED}"
+        return None
+
+    def close(self) -> None:
+        """See ObjectStore."""
+        self._service.close()
+
+    def _page(self, within: Range, delimiter: str, token: str, start: str) -> Page:
+        query = {
+            "delimiter": delimiter,
+            "endOffset": within.before,
+            "fields": _FIELDS,
+            "maxResults": str(within.size),
+            "pageToken": token,
+            "prefix": within.narrowest,
+            "prettyPrint": "false",
+            "startOffset": start,
+        }
+        text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
+        request = Request("GET", f"{self._path}?{text}")
+        return self._service.fetch(request, _OK, _parsed_directories if delimiter else _parsed_keys)
+
+    def _write(
+        self, key: str, body: bytes, condition: str = "", metadata: Mapping[str, object] | None = None
+    ) -> Answer:
+        if problem := self.unstorable(key):
+            raise CloudError(problem)
+        boundary = uuid.uuid4().hex
+        described = json.dumps({"name": key, **(metadata or {})})
+        # In two parts, since some emulators heed conditions only there; it costs nothing.
+        parts = (
+            (
+                f"--{boundary}\r\ncontent-type: application/json; charset=utf-8\r\n\r\n{described}\r\n"
+                f"--{boundary}\r\ncontent-type: application/octet-stream\r\n\r\n"
+            ).encode()
+            + body
+            + f"\r\n--{boundary}--\r\n".encode()
+        )
+        headers = {"content-type": f"multipart/related; boundary={boundary}"}
+        target = f"/upload{self._path}?uploadType=multipart{condition}"
+        accept = frozenset({200, 412}) if condition else _OK
+        return self._service.send(Request("POST", target, parts, headers), accept)
+
+    def _write_id(self, key: str) -> str:
+        answer = self._send("GET", key, "?fields=metadata", frozenset({200, 404}))
+        metadata = json.loads(answer.body).get("metadata", {}) if answer.status == HTTPStatus.OK else {}
+        return str(metadata.get("write-id", ""))
+
+    def _send(self, method: str, key: str, query: str, accept: frozenset[int]) -> Answer:
+        answer = self._service.send(Request(method, f"{self._path}/{_quoted(key)}{query}"), accept)
+        if answer.status == HTTPStatus.NOT_FOUND and b"bucket does not exist" in answer.body:
+            raise CloudError("the service answered 404: the bucket does not exist", status=404)
+        return answer
+
+    @contextmanager
+    def _translated(self, operation: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except CloudError as error:
+            where = f"{self.url}/{name!r}" if name else self.url
+            who = self._who()
+            advice = error.advice or _advice(error, operation, who)
+            raise StorageError(operation, f"{where} as {who}", error.cause, advice) from error
+
+
+def _advice(error: CloudError, operation: str, who: str) -> str:
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return (
+            "renew the credentials: gcloud auth application-default login, or the workload's service account"
+        )
+    if error.status == HTTPStatus.FORBIDDEN:
+        return f"let {who} have {_PERMISSIONS[operation]}"
+    if error.status == HTTPStatus.NOT_FOUND:
+        return "create the bucket, or correct its name in the URL"
+    return "check the bucket's URL and STORAGE_EMULATOR_HOST" if error.status else ""
+
+
+def _parsed_keys(answer: Answer) -> Page:
+    listing = _listing(answer)
+    return Page([item["name"] for item in listing.get("items", ())], listing.get("nextPageToken", ""))
+
+
+def _parsed_directories(answer: Answer) -> Page:
+    listing = _listing(answer)
+    return Page(listing.get("prefixes", []), listing.get("nextPageToken", ""))
+
+
+def _listing(answer: Answer) -> dict[str, Any]:
+    import orjson  # noqa: PLC0415 (comes with an extra)
+
+    try:
+        listing = orjson.loads(answer.body)
+    except ValueError:
+        raise unfinished("broke off in the middle of a listing") from None
+    if not isinstance(listing, dict):
+        raise unfinished("is no listing")
+    return listing
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")

@@ -1,0 +1,229 @@
+"""Buckets of Amazon S3 and of services like it: `s3://{region}/{name}`.
+
+Requests are plain REST calls (https://docs.aws.amazon.com/AmazonS3/latest/API/), since a
+client of botocore takes fifty times as long to read a listing.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import Self
+from urllib.parse import quote, unquote_plus
+
+from workflow_manager.clouds import aws
+from workflow_manager.clouds.http import Answer, CloudError, Request, Service, require, unfinished
+from workflow_manager.clouds.listing import Page, Range, follow
+from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.ports import Settings
+
+_URL = re.compile(r"s3://([a-z0-9-]+)/([A-Za-z0-9._-]{3,255})")
+_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_LONGEST_KEY = 1024  # bytes, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_KEYS = re.compile("<Key>([^<]*)</Key>")
+_DIRECTORIES = re.compile(r"<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
+_TOKEN = re.compile("<NextContinuationToken>([^<]*)</NextContinuationToken>")
+_OK = frozenset({200})
+_WRITTEN_ID = "x-amz-meta-write-id"
+_CREDENTIALS = "renew the credentials, and check that they belong to the right account"
+_PERMISSIONS = {
+    "list": "s3:ListBucket on the bucket",
+    "write": "s3:PutObject on its objects",
+    "read": "s3:GetObject on its objects",
+    "delete": "s3:DeleteObject on its objects",
+}
+_ADVICE = {
+    "NoSuchBucket": "create the bucket, or correct its name and region in the URL",
+    "ExpiredToken": _CREDENTIALS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "TokenRefreshRequired": _CREDENTIALS,
+    "RequestTimeTooSkewed": "set this machine's clock",
+}
+
+
+class S3Store:
+    """A bucket of S3."""
+
+    def __init__(self, url: str, path: str, service: Service, who: str) -> None:
+        self.url = url
+        self._path = path
+        self._service = service
+        self._who = who
+
+    @classmethod
+    def open(cls, url: str, settings: Settings) -> Self:
+        """The bucket at `s3://{region}/{name}`; raises ConfigError, also if the libraries are missing."""
+        require("s3://", "aws", "botocore", "urllib3")
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise ConfigError([Mistake("", "", "not a bucket of S3: s3://{region}/{name}")])
+        region, name = match.groups()
+        endpoint = aws.endpoint(settings.environ, "s3")
+        path = f"/{name}"
+        if endpoint is None and _HOST_LABEL.fullmatch(name):
+            endpoint, path = f"https://{name}.s3.{aws.domain(region)}", ""
+        # Names with dots match no wildcard certificate, so those stay in the path.
+        endpoint = endpoint or f"https://s3.{aws.domain(region)}"
+        return cls(url, path, *aws.open_service(settings, "s3", region, endpoint))
+
+    def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
+        """See ObjectStore. One request for each 1,000 keys behind `after`."""
+        within = Range(prefix, after, before)
+        with self._translated("list", prefix):
+            yield from follow(partial(self._page, within, _KEYS, ""), within)
+
+    def list_directories(self, prefix: str) -> Iterator[Sequence[str]]:
+        """See ObjectStore. Objects that lie beside the directories are listed too, and left out."""
+        within = Range(prefix)
+        with self._translated("list", prefix):
+            for page in follow(partial(self._page, within, _DIRECTORIES, "/"), within):
+                yield [name[len(prefix) : -1] for name in page]
+
+    def put(self, key: str, body: bytes) -> None:
+        """See ObjectStore."""
+        with self._translated("write", key):
+            self._write(key, body, {})
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """See ObjectStore. Where a look-alike has no `If-None-Match`, it is looked up and then written.
+
+        Between the two, another writer may get in: only there, two may both hear that they won.
+        """
+        mine = uuid.uuid4().hex
+        with self._translated("write", key):
+            try:
+                answer = self._write(
+                    key, body, {"if-none-match": "*", _WRITTEN_ID: mine}, frozenset({200, 412})
+                )
+            except CloudError as error:
+                if error.status != HTTPStatus.NOT_IMPLEMENTED:
+                    raise
+                if self._head(key) is not None:
+                    return False
+                self._write(key, body, {})
+                return True
+            if answer.status == HTTPStatus.OK:
+                return True
+            # An earlier try may have got through although its answer was lost.
+            return answer.attempt > 1 and (self._head(key) or {}).get(_WRITTEN_ID) == mine
+
+    def get(self, key: str) -> bytes | None:
+        """See ObjectStore."""
+        if self.unstorable(key):
+            return None
+        with self._translated("read", key):
+            answer = self._send("GET", key, frozenset({200, 404}))
+        return answer.body if answer.status == HTTPStatus.OK else None
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore."""
+        if not self.unstorable(key):
+            with self._translated("delete", key):
+                self._send("DELETE", key, frozenset({200, 204, 404}))
+
+    def unstorable(self, key: str) -> str | None:
+        """Names that are empty, too long, or not UTF-8."""
+        try:
+            length = len(key.encode())
+        except UnicodeEncodeError:
+            return "the name of an object has to be UTF-8"
+        if not 1 <= length <= _LONGEST_KEY:
+            return f"the name of an object has 1 to {_LONGEST_KEY} bytes"
+        return None
+
+    def close(self) -> None:
+        """See ObjectStore."""
+        self._service.close()
+
+    def _page(self, within: Range, pattern: re.Pattern[str], delimiter: str, token: str, start: str) -> Page:
+        query = {
+            "continuation-token": token,
+            "delimiter": delimiter,
+            "encoding-type": "url",
+            "list-type": "2",
+            "max-keys": str(within.size),
+            "prefix": within.narrowest,
+            "start-after": "" if token else start,
+        }
+        text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
+        request = Request("GET", f"{self._path}/?{text}")
+        return self._service.fetch(request, _OK, partial(_parsed, pattern))
+
+    def _write(
+        self, key: str, body: bytes, headers: Mapping[str, str], accept: frozenset[int] = _OK
+    ) -> Answer:
+        if problem := self.unstorable(key):
+            raise CloudError(problem)
+        return self._send("PUT", key, accept, body, headers)
+
+    def _head(self, key: str) -> Mapping[str, str] | None:
+        answer = self._send("HEAD", key, frozenset({200, 404}))
+        return answer.headers if answer.status == HTTPStatus.OK else None
+
+    def _send(
+        self,
+        method: str,
+        key: str,
+        accept: frozenset[int],
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        request = Request(method, f"{self._path}/{quote(key, safe='/~')}", body, headers or {})
+        answer = self._service.send(request, accept)
+        if answer.status == HTTPStatus.NOT_FOUND and b"NoSuchBucket" in answer.body:
+            code, message = aws.explain(answer.body)
+            raise CloudError(f"the service answered 404 {code}: {message}", status=404, code=code)
+        return answer
+
+    @contextmanager
+    def _translated(self, operation: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except CloudError as error:
+            where = f"{self.url}/{name!r}" if name else self.url
+            advice = error.advice or _advice(error, operation, self._who)
+            raise StorageError(operation, f"{where} as {self._who}", error.cause, advice) from error
+
+
+def _advice(error: CloudError, operation: str, who: str) -> str:
+    if region := error.headers.get("x-amz-bucket-region", "") if error.status in (301, 400) else "":
+        return f"the bucket is in the region {region}: correct its URL"
+    if error.code in _ADVICE:
+        return _ADVICE[error.code]
+    if error.status in (401, 403):
+        return f"let {who} have {_PERMISSIONS[operation]}; see also the bucket's policy and its key's"
+    if error.status == HTTPStatus.NOT_FOUND:
+        return _ADVICE["NoSuchBucket"]
+    return "check the bucket's URL and the endpoint" if error.status else ""
+
+
+def _parsed(pattern: re.Pattern[str], answer: Answer) -> Page:
+    """The names in a page, by one pattern: a parser of XML would take most of the time of a listing."""
+    text = answer.body.decode(errors="surrogateescape")
+    if not text.rstrip().endswith("</ListBucketResult>"):
+        raise unfinished("broke off in the middle of a listing")
+    found = _TOKEN.search(text)
+    token = aws.unescape(found[1]) if found else ""
+    if "<IsTruncated>true<" not in text:
+        token = ""
+    elif not token:
+        raise unfinished("says that the listing goes on, but not where")
+    names: list[str] = pattern.findall(text)
+    if "&" in text:
+        names = [aws.unescape(name) for name in names]
+    # The answer says whether the names are encoded: some look-alikes pay no heed to encoding-type.
+    if "<EncodingType>url<" in text and ("%" in text or "+" in text):
+        names = [_unquoted(name) if "%" in name or "+" in name else name for name in names]
+    return Page(names, token)
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")
+
+
+def _unquoted(name: str) -> str:
+    return unquote_plus(name, errors="surrogateescape")
