@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from measuring import Command, Run, median
 from scenarios import REFERENCE_LATENCY, SCENARIOS, Scenario
-from serving import RunningServer, raw_speed, serving
+from serving import RunningServer, Speed, raw_speed, serving
 from table import header, row
 
 USUAL_QUEUE = {"s3": "sns", "gcs": "pubsub", "memory": "memory"}
@@ -27,23 +27,29 @@ def main() -> int:
     results = []
     with ExitStack() as open_until_the_end:
         server = open_until_the_end.enter_context(serving())
-        speed = raw_speed(server)
+        speed = raw_speed(server, arguments.latency)
         if not arguments.json:
             print(
                 f"{arguments.storage} to {queue}, {arguments.latency * 1000:g} ms a request where there is "
                 f"latency, the median of {arguments.runs} runs.\nThe server by itself, one connection: "
-                f"{speed['pages']:,.0f} pages of 1,000 names a second, {speed['writes']:,.0f} writes.\n"
+                f"{speed.pages:,.0f} pages of 1,000 names a second, {speed.writes:,.0f} writes; "
+                f"a page with latency takes {speed.delay * 1000:.1f} ms.\n"
             )
             print(header())
         for name in arguments.scenarios or SCENARIOS:
             command = Command(arguments.command, arguments.storage, queue, server)
             runs = _measure(SCENARIOS[name], command, server, arguments)
-            result = _result(name, median(runs), arguments)
+            result = _result(name, median(runs), speed, arguments)
             results.append({**result, "runs": [asdict(run) for run in runs]})
             if not arguments.json:
                 print(row(result), flush=True)
     if arguments.json:
-        described = {"storage": arguments.storage, "queue": queue, "server": speed, "results": results}
+        described = {
+            "storage": arguments.storage,
+            "queue": queue,
+            "server": asdict(speed),
+            "results": results,
+        }
         print(json.dumps(described, indent=2))
     return 0
 
@@ -78,10 +84,15 @@ def _measure(
     return runs[1:]  # the first has made the server render its pages
 
 
-def _result(name: str, run: Run, arguments: argparse.Namespace) -> dict[str, object]:
-    """A scenario's figures beside the floor and the reference; None where there is nothing to compare."""
+def _result(name: str, run: Run, speed: Speed, arguments: argparse.Namespace) -> dict[str, object]:
+    """A scenario's figures beside the floor and the reference; None where there is nothing to compare.
+
+    The floor is what latency and the requests that must follow each other allow, or with no
+    latency, what the server takes to answer.
+    """
     scenario, storage = SCENARIOS[name], arguments.storage
-    latency = arguments.latency if scenario.has_latency and storage != "memory" else 0.0
+    delay = arguments.latency if scenario.has_latency else 0.0
+    floor = scenario.sequential_requests() * delay if delay else speed.seconds(run.requests)
     reference = scenario.reference.get(storage)
     if scenario.has_latency and arguments.latency != REFERENCE_LATENCY:
         reference = None
@@ -89,7 +100,7 @@ def _result(name: str, run: Run, arguments: argparse.Namespace) -> dict[str, obj
         "scenario": name,
         "about": scenario.about,
         **asdict(run),
-        "floor": scenario.sequential_requests() * latency,
+        "floor": floor if storage != "memory" else None,
         "reference": asdict(reference) if reference else None,
         "times_faster": reference.wall / run.wall if reference else None,
         "goal": scenario.goals.get(storage) if reference else None,

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -71,16 +71,31 @@ def serving() -> Iterator[RunningServer]:
             process.stdin.close()
 
 
-def raw_speed(server: RunningServer) -> dict[str, float]:
-    """Requests a second that one connection gets out of the server, for pages of 1,000 names and for writes.
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast the server is by itself, for one connection whose client does nothing but count bytes.
 
-    The client does nothing but count bytes, so that this is the server's speed, or better.
+    `pages` of 1,000 names and `writes` are requests a second with no latency; `delay` is how
+    many seconds a page takes when the latency is what was asked for.
     """
+
+    pages: float
+    writes: float
+    delay: float
+
+    def seconds(self, requests: Mapping[str, int]) -> float:
+        """What these requests, counted by kind, would take one after the other with no latency."""
+        pages = requests.get("list", 0)
+        return pages / self.pages + (sum(requests.values()) - pages) / self.writes
+
+
+def raw_speed(server: RunningServer, latency: float) -> Speed:
+    """Measure the server."""
     server.fill(Filling(1, 1, 1000, marked=0, aggregated=False))
+    server.reset(latency)
+    delay = 1 / _rate(server.port, _PAGE)
     server.reset(0)
-    speed = {"pages": _rate(server.port, _PAGE), "writes": _rate(server.port, _WRITE)}
-    server.reset(0)
-    return speed
+    return Speed(_rate(server.port, _PAGE), _rate(server.port, _WRITE), delay)
 
 
 def _rate(port: int, request: bytes, seconds: float = 1.0) -> float:
