@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("servers.fixtures",)
+
 ROOT = Path(__file__).parent.parent
 
 SETTINGS = ("WORKFLOW_MANAGER_", "AWS_", "GOOGLE_", "PUBSUB_", "STORAGE_")

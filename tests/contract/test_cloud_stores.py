@@ -1,44 +1,13 @@
 """The store contract, over the stores of both clouds, on servers that the tests start."""
 
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
 
-from servers import fake_gcs, moto
-from servers.seaweedfs import seaweedfs
-from workflow_manager.ports import ObjectStore, Settings
-from workflow_manager.storage.gcs import GcsStore
-from workflow_manager.storage.s3 import S3Store
+from servers.fixtures import gcs_bucket, s3_bucket
+from workflow_manager.ports import ObjectStore
 from workflow_manager.testing.store_contract import ODD, StoreContract, keys
-
-KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
-
-
-@pytest.fixture(scope="session")
-def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with moto.moto(tmp_path_factory.mktemp("moto")) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def fake_gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with fake_gcs.fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as url:
-        yield url
-
-
-def s3_bucket(url: str) -> S3Store:
-    name = f"b-{uuid.uuid4()}"
-    moto.make_bucket(url, name)
-    environ: Mapping[str, str] = {"AWS_ENDPOINT_URL_S3": url, **KEYS}
-    return S3Store.open(f"s3://{moto.REGION}/{name}", Settings(environ=environ))
 
 
 class TestS3OnMoto(StoreContract):
@@ -91,8 +60,6 @@ class TestGcsOnFakeGcsServer(StoreContract):
 
     @pytest.fixture
     def store(self, fake_gcs_url: str) -> Iterator[ObjectStore]:
-        name = f"b-{uuid.uuid4()}"
-        fake_gcs.make_bucket(fake_gcs_url, name)
-        store = GcsStore.open(f"gs://{name}", Settings(environ={"STORAGE_EMULATOR_HOST": fake_gcs_url}))
+        store = gcs_bucket(fake_gcs_url)
         yield store
         store.close()

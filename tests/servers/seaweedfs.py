@@ -19,6 +19,6 @@ def seaweedfs(directory: Path) -> Iterator[str]:
     command += [f"-s3.port.grpc={free_port()}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     # Small volumes, as many as it takes, on whatever room there is: it runs out of them otherwise.
     command += ["-master.volumeSizeLimitMB=64", "-master.volumePreallocate=false"]
-    command += ["-volume.max=0", "-volume.minFreeSpacePercent=0", "-telemetry=false"]
+    command += ["-volume.max=0", "-volume.minFreeSpacePercent=0", "-master.telemetry=false"]
     with serving(command, url, directory / "seaweedfs.log"):
         yield url

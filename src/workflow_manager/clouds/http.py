@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
+from time import sleep
 from typing import NamedTuple, TypeVar
 
 from workflow_manager.errors import MissingExtraError
@@ -87,6 +88,9 @@ class CloudError(Exception):
         self.tries = tries
         self.retry_after = retry_after
         self.headers: Mapping[str, str] = headers or {}
+
+    def __str__(self) -> str:
+        return self.cause
 
 
 # For errors that any number of tries may mend: as many as the patience allows.
@@ -170,7 +174,7 @@ class Service:
                     if attempt > 1:
                         error.cause += f" (tried {attempt} times in {time.monotonic() - begin:.1f} s)"
                     raise
-                time.sleep(wait)
+                sleep(wait)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,9 +1,9 @@
 """Credentials that expire, renewed in time and once for all threads."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
+from time import time
 from typing import Generic, NamedTuple, TypeVar
 
 from workflow_manager.clouds.http import CloudError
@@ -34,12 +34,9 @@ class Refreshed(Generic[T]):
     A renewal that fails is no error while what is at hand still holds; it is tried again.
     """
 
-    def __init__(
-        self, fetch: Callable[[], Lease[T]], margin: float, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, fetch: Callable[[], Lease[T]], margin: float) -> None:
         self._fetch = fetch
         self._margin = margin
-        self._clock = clock
         self._lock = threading.Lock()
         self._held: _Held[T] | None = None
         self._failed = (float("-inf"), CloudError(""))
@@ -47,7 +44,7 @@ class Refreshed(Generic[T]):
     def get(self) -> T:
         """What is valid now; raises CloudError. One thread fetches, and those that wait share the outcome."""
         held = self._held
-        begin = self._clock()
+        begin = time()
         if held is None or begin >= held.renew:
             with self._lock:
                 held = self._held
@@ -62,12 +59,12 @@ class Refreshed(Generic[T]):
         try:
             value, expiry = self._fetch()
         except CloudError as error:
-            now = self._clock()
+            now = time()
             if held is not None and now < held.ends:
                 return held._replace(renew=min(now + _AGAIN, held.ends))
             error.tries = 1  # it has been tried often enough
             self._failed = (now, error)
             raise
-        now = self._clock()
+        now = time()
         ends = expiry.timestamp() if expiry else float("inf")
         return _Held(value, min(max(ends - self._margin, now + _AGAIN), ends), ends)

@@ -124,6 +124,7 @@ class GcsStore:
             "maxResults": str(within.size),
             "pageToken": token,
             "prefix": within.narrowest,
+            "prettyPrint": "false",
             "startOffset": start,
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)

@@ -1,0 +1,116 @@
+"""Whose certificates are trusted, and which requests go through a proxy."""
+
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from servers.faulty import Faulty, answer, faulty
+from workflow_manager.clouds.aws import CA_VARIABLES, explain
+from workflow_manager.clouds.http import CloudError, Request, Service, no_authorization
+from workflow_manager.clouds.transport import proxy_for
+from workflow_manager.errors import ConfigError
+from workflow_manager.ports import Patience
+
+OK = frozenset({200})
+GET = Request("GET", "/bucket?x=1")
+
+
+def send(url: str, **environ: str) -> bytes:
+    service = Service(
+        url, environ, Patience(), authorize=no_authorization, explain=explain, ca_variables=CA_VARIABLES
+    )
+    try:
+        return service.send(GET, OK).body
+    finally:
+        service.close()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody has signed but itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    path.write_bytes(signed.public_bytes(pem) + secret)
+    return path
+
+
+@pytest.fixture
+def encrypted(certificate: Path) -> Iterator[Faulty]:
+    """A server that speaks TLS with that certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with faulty(tls=context) as server:
+        server.always = answer(200, b"trusted")
+        yield server
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(encrypted: Faulty) -> None:
+    with pytest.raises(CloudError, match=r"the certificate of 127.* is not trusted: self-signed") as failed:
+        send(encrypted.url)
+    assert failed.value.tries == 1
+    assert "AWS_CA_BUNDLE" in failed.value.advice
+
+
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_environment_names_further_certificates(
+    variable: str, encrypted: Faulty, certificate: Path
+) -> None:
+    assert send(encrypted.url, **{variable: str(certificate)}) == b"trusted"
+
+
+def test_a_bundle_that_cannot_be_read_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the CA bundle .* cannot be read: No such file"):
+        send("https://127.0.0.1", AWS_CA_BUNDLE=str(tmp_path / "missing.pem"))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "environ", "proxy"),
+    [
+        ("https", {}, ""),
+        ("https", {"HTTPS_PROXY": "http://proxy:3128"}, "http://proxy:3128"),
+        ("https", {"https_proxy": "proxy:3128"}, "http://proxy:3128"),
+        ("https", {"HTTP_PROXY": "http://proxy:3128"}, ""),
+        ("https", {"ALL_PROXY": "http://proxy:3128"}, "http://proxy:3128"),
+        ("http", {"http_proxy": "http://proxy:3128"}, "http://proxy:3128"),
+        ("http", {"HTTP_PROXY": "http://proxy:3128", "REQUEST_METHOD": "GET"}, ""),
+        ("https", {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "other.example"}, "http://proxy:3128"),
+        ("https", {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".amazonaws.com"}, ""),
+        ("https", {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, ""),
+    ],
+)
+def test_proxies_are_used_as_the_environment_says(scheme: str, environ: dict[str, str], proxy: str) -> None:
+    assert proxy_for(scheme, "b.s3.eu-west-1.amazonaws.com", environ) == proxy
+
+
+def test_a_proxy_is_asked_for_the_whole_url_and_told_its_password(server: Faulty) -> None:
+    server.always = answer(200, b"by proxy")
+    proxy = server.url.replace("//", "//user:pass%40word@")
+    assert send("http://storage.example", http_proxy=proxy) == b"by proxy"
+    assert server.seen[0].path == "http://storage.example/bucket?x=1"
+    assert server.seen[0].headers["proxy-authorization"] == "Basic dXNlcjpwYXNzQHdvcmQ="
+
+
+def test_a_proxy_that_refuses_is_named(server: Faulty) -> None:
+    server.always = answer(407)
+    with pytest.raises(CloudError, match=r"storage\.example cannot be reached through the proxy: .*407"):
+        send("https://storage.example", HTTPS_PROXY=server.url)

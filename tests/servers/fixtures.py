@@ -1,0 +1,62 @@
+"""The servers as fixtures, each started when the first test asks for it; a plug-in of all tests."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from servers import fake_gcs, faulty, moto, seaweedfs
+from workflow_manager.clouds import http
+from workflow_manager.ports import Patience, Settings
+from workflow_manager.storage.gcs import GcsStore
+from workflow_manager.storage.s3 import S3Store
+
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+@pytest.fixture(scope="session")
+def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with moto.moto(tmp_path_factory.mktemp("moto")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with seaweedfs.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def fake_gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with fake_gcs.fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as url:
+        yield url
+
+
+@pytest.fixture
+def server() -> Iterator[faulty.Faulty]:
+    """A server with nothing behind it, which does only what it is told."""
+    with faulty.faulty() as server:
+        yield server
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hardly any pause between tries."""
+    monkeypatch.setattr(http, "FIRST_PAUSE", 0.001)
+
+
+def s3_bucket(url: str, through: str = "", patience: Patience | None = None) -> S3Store:
+    """A new bucket on a server of S3, used through another server if one is given."""
+    name = f"b-{uuid.uuid4()}"
+    moto.make_bucket(url, name)
+    environ: Mapping[str, str] = {"AWS_ENDPOINT_URL_S3": through or url, **KEYS}
+    settings = Settings(environ=environ, patience=patience or Patience())
+    return S3Store.open(f"s3://{moto.REGION}/{name}", settings)
+
+
+def gcs_bucket(url: str, through: str = "", patience: Patience | None = None) -> GcsStore:
+    """A new bucket on a server of Cloud Storage, used through another server if one is given."""
+    name = f"b-{uuid.uuid4()}"
+    fake_gcs.make_bucket(url, name)
+    environ = {"STORAGE_EMULATOR_HOST": through or url}
+    return GcsStore.open(f"gs://{name}", Settings(environ=environ, patience=patience or Patience()))
