@@ -12,7 +12,6 @@ from typing import Any
 
 from servers.process import absent, find, free_port, serving
 
-PROJECT = "project"
 HOW_TO_GET = "gcloud components install pubsub-emulator, or apt-get install google-cloud-cli-pubsub-emulator"
 # Where Google's command-line tools are; the variable is that of other tools too.
 SDK_ROOTS = ("/usr/lib/google-cloud-sdk", "/usr/local/google-cloud-sdk", "~/google-cloud-sdk")
@@ -33,7 +32,7 @@ def pubsub(directory: Path) -> Iterator[str]:
 def call(url: str, method: str, path: str, content: object = None) -> Any:  # noqa: ANN401 (JSON)
     """One request to the emulator, past the code that is tested."""
     request = urllib.request.Request(
-        f"{url}/v1/projects/{PROJECT}/{path}",
+        f"{url}/v1/{path}",
         method=method,
         data=None if content is None else json.dumps(content).encode(),
         headers={"content-type": "application/json"},
@@ -47,11 +46,11 @@ def pull(url: str, subscription: str, count: int) -> list[bytes]:
     bodies: list[bytes] = []
     while len(bodies) < count:
         content = {"maxMessages": min(_MOST, count - len(bodies)), "returnImmediately": True}
-        received = call(url, "POST", f"subscriptions/{subscription}:pull", content).get("receivedMessages")
+        received = call(url, "POST", f"{subscription}:pull", content).get("receivedMessages")
         if not received:
             break
         ack_ids = {"ackIds": [message["ackId"] for message in received]}
-        call(url, "POST", f"subscriptions/{subscription}:acknowledge", ack_ids)
+        call(url, "POST", f"{subscription}:acknowledge", ack_ids)
         bodies += [base64.b64decode(message["message"]["data"]) for message in received]
     return bodies
 

@@ -26,7 +26,7 @@ LIMITS = Limits(messages=10, request_bytes=262_144, message_bytes=262_144)
 
 _OK = frozenset({200})
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
-_REGION = re.compile("[a-z]{2,}(-[a-z]+)+-[0-9]+")
+_REGION = re.compile("[a-z0-9-]{1,63}")
 # A success is a `member` in SNS and a `SendMessageBatchResultEntry` in SQS; a failure is a `member`
 # there too, and a `BatchResultErrorEntry` here.
 _ENTRY = re.compile(r"<(member|SendMessageBatchResultEntry|BatchResultErrorEntry)>(.*?)</\1>", re.DOTALL)
