@@ -33,7 +33,7 @@ def test_its_contract_holds(package: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_file_queue.py"]
     done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert "8 passed" in done.stdout
 
 
 def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, tmp_path: Path) -> None:

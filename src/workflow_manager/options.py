@@ -97,23 +97,6 @@ _WORKERS = Group(
         Option("max-marker-workers", "most marker writes in flight", "64", values.at_least_one),
     ),
 )
-# Deployments give the flags of both clouds in one template, so that all are known whatever the kind.
-_CLOUD_QUEUES = Group(
-    "Task queues of the clouds",
-    (
-        Option("gcp-project-id", "Google Cloud project of the topics"),
-        Option(
-            "gcp-pubsub-create-topics",
-            "create the topics, and a subscription for each, before any work",
-            "false",
-            values.boolean,
-            is_switch=True,
-            aliases=("create-pubsub-topics",),
-        ),
-        Option("aws-sns-region", "AWS region of the topics"),
-        Option("aws-sns-identity", "role to publish with"),
-    ),
-)
 _OUTPUT = Group(
     "Metrics and logs",
     (
@@ -194,7 +177,6 @@ GROUPS: Sequence[Group] = (
     _WINDOWS,
     _TASKS,
     _WORKERS,
-    _CLOUD_QUEUES,
     _OUTPUT,
     PATIENCE_FLAGS,
     _SAFETY,

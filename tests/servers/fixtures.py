@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from servers import fake_gcs, faulty, moto, seaweedfs
+from servers import fake_gcs, faulty, moto, pubsub, seaweedfs
 from servers.brokers import nats_server, rabbitmq_server, redis_server
 from workflow_manager.clouds import http
 from workflow_manager.ports import Patience, Settings
@@ -48,6 +48,12 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pubsub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pubsub.pubsub(tmp_path_factory.mktemp("pubsub")) as url:
         yield url
 
 
