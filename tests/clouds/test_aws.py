@@ -18,7 +18,7 @@ from workflow_manager.errors import ConfigError
 from workflow_manager.ports import Patience, Settings
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
-IMPATIENT = Patience(connect_timeout=1, read_timeout=1, tries=2, total_timeout=5)
+PATIENCE = Patience(read_timeout=20, tries=2, total_timeout=40)
 
 
 class TestSignatures:
@@ -158,7 +158,7 @@ def forms(sts: Faulty) -> list[dict[str, str]]:
 class TestRolesOfWebIdentities:
     def settings(self, sts: Faulty, **environ: str) -> Settings:
         return Settings(
-            identity=ROLE, environ={"AWS_ENDPOINT_URL_STS": sts.url, **environ}, patience=IMPATIENT
+            identity=ROLE, environ={"AWS_ENDPOINT_URL_STS": sts.url, **environ}, patience=PATIENCE
         )
 
     def on_gke(self, sts: Faulty, metadata: Faulty) -> Settings:

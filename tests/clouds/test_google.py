@@ -14,7 +14,7 @@ from servers.faulty import Exchange, Faulty, Reply, answer
 from workflow_manager.clouds import refresh
 from workflow_manager.clouds.google import Tokens, explain, open_service
 from workflow_manager.clouds.http import CloudError, Failure, Request
-from workflow_manager.ports import Patience, Settings
+from workflow_manager.ports import Settings
 
 SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 GET = Request("GET", "/")
@@ -29,7 +29,7 @@ def _no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tokens() -> Tokens:
-    return Tokens(Settings(patience=Patience(read_timeout=2, total_timeout=5)), SCOPES)
+    return Tokens(Settings(), SCOPES)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from workflow_manager.ports import Patience
 
 OK = frozenset({200})
 GET = Request("GET", "/path?query")
-IMPATIENT = Patience(connect_timeout=2, read_timeout=0.2, tries=4, total_timeout=20)
+# Tries are counted, so no time-out may be met just because the machine is busy.
+PATIENCE = Patience(read_timeout=20, tries=4, total_timeout=40)
+IMPATIENT = Patience(read_timeout=0.2, tries=10)
 
 Connect = Callable[..., Service]
 
@@ -26,7 +28,7 @@ def connect() -> Iterator[Connect]:
     """Makes services, and closes them."""
     made = []
 
-    def connect(url: str, patience: Patience = IMPATIENT, **environ: str) -> Service:
+    def connect(url: str, patience: Patience = PATIENCE, **environ: str) -> Service:
         made.append(Service(url, environ, patience, authorize=no_authorization, explain=explain))
         return made[-1]
 
@@ -71,7 +73,7 @@ class TestWhatIsTriedAgain:
     @pytest.mark.usefixtures("hasty")
     def test_an_answer_slower_than_the_read_timeout(self, server: Faulty, connect: Connect) -> None:
         server.script.extend([faulty.silent, answer(200, b"whole")])
-        assert connect(server.url).send(GET, OK).body == b"whole"
+        assert connect(server.url, IMPATIENT).send(GET, OK).body == b"whole"
 
     @pytest.mark.usefixtures("hasty")
     def test_an_answer_shorter_than_announced(self, server: Faulty, connect: Connect) -> None:
@@ -187,8 +189,8 @@ class TestBounds:
 
     def test_a_body_that_drips_in_ends_with_the_deadline(self, server: Faulty, connect: Connect) -> None:
         server.always = faulty.drip
-        with pytest.raises(CloudError, match=r"not complete after 0\.3 s"):
-            connect(server.url, Patience(read_timeout=5, total_timeout=0.3)).send(GET, OK)
+        with pytest.raises(CloudError, match="not complete after 1 s"):
+            connect(server.url, Patience(read_timeout=5, total_timeout=1)).send(GET, OK)
         assert len(server.seen) == 1
 
     def test_a_service_that_never_answers_ends_with_the_deadline(
@@ -198,7 +200,7 @@ class TestBounds:
         patience = Patience(read_timeout=0.2, tries=ALWAYS, total_timeout=0.5)
         with pytest.raises(CloudError, match="did not answer"):
             connect(server.url, patience).send(GET, OK)
-        assert 2 <= len(server.seen) <= 10
+        assert len(server.seen) <= 10
 
 
 class TestSecrets:
@@ -210,7 +212,7 @@ class TestSecrets:
         service = Service(
             server.url,
             {},
-            IMPATIENT,
+            PATIENCE,
             authorize=lambda _: {"authorization": f"Bearer {token}", "x-amz-security-token": token},
             explain=explain,
         )
@@ -224,7 +226,7 @@ class TestSecrets:
         service = Service(
             server.url,
             {},
-            IMPATIENT,
+            PATIENCE,
             authorize=lambda _: {"x-amz-security-token": "secret\nsecret"},
             explain=explain,
         )

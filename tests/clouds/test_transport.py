@@ -83,6 +83,12 @@ def test_a_bundle_that_cannot_be_read_is_a_mistake_in_the_configuration(tmp_path
         send("https://127.0.0.1", AWS_CA_BUNDLE=str(tmp_path / "missing.pem"))
 
 
+@pytest.mark.parametrize("endpoint", ["minio:9000", "minio", "ftp://minio", "http://"])
+def test_an_endpoint_that_is_no_url_is_a_mistake_in_the_configuration(endpoint: str) -> None:
+    with pytest.raises(ConfigError, match=f"the endpoint '{endpoint}' in the environment is no URL"):
+        send(endpoint)
+
+
 @pytest.mark.parametrize(
     ("scheme", "environ", "proxy"),
     [

@@ -93,6 +93,7 @@ def deployment(
         store.close()
 
 
+@pytest.mark.timeout(300)  # the largest has 4,000 objects, and the slowest emulator takes 100 a second
 @pytest.mark.parametrize("vector", CHOSEN, ids=[vector["name"] for vector in CHOSEN])
 def test_vector(vector: dict[str, Any], deployment: CloudDeployment, tmp_path: Path) -> None:
     check(vector, deployment, tmp_path / "metrics.prom")

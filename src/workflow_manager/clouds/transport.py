@@ -55,6 +55,9 @@ class Transport:
         proxied: bool,
     ) -> None:
         parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            problem = f"the endpoint {endpoint!r} in the environment is no URL: http(s)://host:port"
+            raise ConfigError([Mistake("", "", problem)])
         self.host = parts.netloc
         self._patience = patience
         self._base = parts.path.rstrip("/")
