@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from servers.process import find, free_port, serving
 
 REGION = "us-east-1"
+ACCOUNT = "123456789012"
 
 
 @contextmanager
@@ -70,20 +71,26 @@ def make_topic(url: str, name: str) -> str:
 
 
 def receive(url: str, queue: str, count: int) -> list[bytes]:
-    """The bodies of `count` messages of a queue, which nobody else gets then; fewer if no more come."""
+    """Take `count` messages of a queue; fewer if no more come."""
+    queue_url = f"{url}/{ACCOUNT}/{queue}"
     bodies: list[bytes] = []
     while len(bodies) < count:
         answer = call(
             url,
             "sqs",
             "ReceiveMessage",
-            QueueUrl=f"{url}/123456789012/{queue}",
+            QueueUrl=queue_url,
             MaxNumberOfMessages=str(min(10, count - len(bodies))),
-            VisibilityTimeout="600",
         )
         found = re.findall("<Body>(.*?)</Body>", answer, re.DOTALL)
         if not found:
             break
+        receipts = re.findall("<ReceiptHandle>(.*?)</ReceiptHandle>", answer, re.DOTALL)
+        deletions: dict[str, str] = {}
+        for place, receipt in enumerate(receipts, 1):
+            entry = f"DeleteMessageBatchRequestEntry__{place}"
+            deletions |= {f"{entry}__Id": str(place), f"{entry}__ReceiptHandle": html.unescape(receipt)}
+        call(url, "sqs", "DeleteMessageBatch", QueueUrl=queue_url, **deletions)
         bodies += [html.unescape(body).encode() for body in found]
     return bodies
 
