@@ -70,12 +70,16 @@ def tasks(bodies: Iterable[bytes]) -> list[Body]:
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
-    made = Deployment(COMMAND, tmp_path)
+    return Deployment(COMMAND, tmp_path)
+
+
+def fill(deployment: Deployment, since: str = "") -> None:
+    """Put batches and the peer's validations of them into the buckets."""
     for aggregation in AGGREGATIONS:
         for time, batch in batches(aggregation):
-            made.put_batch(f"{aggregation}/{time}/{batch}")
-            made.put("peer", f"{aggregation}/{time}/{batch}.validity_0.sig")
-    return made
+            if time >= since:
+                deployment.put_batch(f"{aggregation}/{time}/{batch}")
+                deployment.put("peer", f"{aggregation}/{time}/{batch}.validity_0.sig")
 
 
 class TestPubSub:
@@ -85,6 +89,7 @@ class TestPubSub:
     def test_every_task_arrives_as_facilitator_reads_it(
         self, deployment: Deployment, pubsub_url: str
     ) -> None:
+        fill(deployment)
         project = f"p-{uuid.uuid4()}"
         environ = {"PUBSUB_EMULATOR_HOST": pubsub_url}
         outcome = deployment.run(*self.flags(project), "--create-pubsub-topics", environ=environ)
@@ -97,6 +102,7 @@ class TestPubSub:
     def test_a_topic_that_does_not_exist_fails_the_run_and_nothing_is_marked(
         self, deployment: Deployment, pubsub_url: str
     ) -> None:
+        fill(deployment, "2026/11/23")
         outcome = deployment.run(*self.flags("none"), environ={"PUBSUB_EMULATOR_HOST": pubsub_url})
         assert outcome.status == 1
         assert "could not publish to topic intake" in outcome.stderr
@@ -106,6 +112,7 @@ class TestPubSub:
     def test_an_emulator_that_dies_in_mid_run_loses_nothing(
         self, deployment: Deployment, pubsub_url: str
     ) -> None:
+        fill(deployment)
         project = f"p-{uuid.uuid4()}"
         creating = [honest] * 4
         with faulty(pubsub_url) as proxy:
@@ -121,6 +128,7 @@ class TestPubSub:
         assert tasks(pubsub.pull(pubsub_url, subscription, TASKS + 1)) == expected_intake()
 
     def test_a_dry_run_asks_the_service_nothing(self, deployment: Deployment) -> None:
+        fill(deployment, "2026/11/23")
         environ = {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
         flags = [*self.flags("none"), "--create-pubsub-topics", "--dry-run"]
         assert deployment.run(*flags, environ=environ).status == 0
@@ -130,6 +138,7 @@ class TestAmazon:
     def test_every_task_gets_through_sns_to_sqs_unchanged(
         self, deployment: Deployment, moto_url: str
     ) -> None:
+        fill(deployment, "2026/11/22/16")
         intake, aggregate = (uuid.uuid4().hex for _ in range(2))
         topics = [moto.make_topic(moto_url, name) for name in (intake, aggregate)]
         # moto looks at all messages of a queue for each new one, so that these are not as many.
