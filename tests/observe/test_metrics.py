@@ -67,6 +67,19 @@ def test_every_figure_is_a_gauge_by_aggregation(gateway: str) -> None:
     assert found["workflow_manager_ingestions_found"]["agg"] == 3
 
 
+def test_only_so_many_aggregations_become_labels_and_the_rest_are_summed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "MOST_AGGREGATIONS", 2)
+    figures = {f"!made-up-{number}": Figures(incomplete_ingestions_found=1) for number in range(50)}
+    figures |= {"real": Figures(ingestions_found=3), "also real": Figures(ingestions_found=1)}
+    file = tmp_path / "wm.prom"
+    metrics.write(RunReport(dry_run=False, figures=figures), 100, file, {})
+    found = parsed(file.read_text())
+    assert found["workflow_manager_ingestions_found"] == {"real": 3, "also real": 1, "(others)": 0}
+    assert found["workflow_manager_incomplete_ingestions_found"]["(others)"] == 50
+
+
 def test_an_unreachable_gateway_is_an_error_that_names_it() -> None:
     with pytest.raises(MetricsError, match=r"http://127\.0\.0\.1:1.*is the Pushgateway up"):
         metrics.push(SUCCESS, 100, "http://127.0.0.1:1", GROUPING)

@@ -15,7 +15,7 @@ from workflow_manager.cli.profiling import cpu_profile, memory_profile
 from workflow_manager.config import Config
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import MetricsError
-from workflow_manager.observe.events import MetricsFailed, RunGivenUp, Severity
+from workflow_manager.observe.events import MetricsBounded, MetricsFailed, RunGivenUp, Severity
 from workflow_manager.observe.logs import Logs
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer
@@ -95,6 +95,8 @@ def deliver_metrics(config: Config, report: RunReport, observer: Observer) -> bo
         return True
     from workflow_manager.observe import metrics  # noqa: PLC0415 (its import costs more than a small run)
 
+    if len(report.figures) > metrics.MOST_AGGREGATIONS:
+        observer.notify(MetricsBounded(len(report.figures), metrics.MOST_AGGREGATIONS))
     ended = time.time()
     grouping = {"locality": config.k8s_namespace, "ingestor": config.ingestor_label}
     errors = []

@@ -276,6 +276,23 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsBounded(Event):
+    """There are more aggregations than may become labels; the rest are summed up in the metrics."""
+
+    name: ClassVar[str] = "metrics.bounded"
+    severity: ClassVar[Severity] = Severity.WARNING
+    aggregations: int
+    most: int
+
+    @property
+    def message(self) -> str:
+        return (
+            f"{self.aggregations} aggregations are more than the {self.most} that become labels of metrics;"
+            " the rest are summed up as (others)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsFailed(Event):
     """The metrics of the run could not be delivered."""
 

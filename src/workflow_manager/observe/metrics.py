@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 
-from workflow_manager.core.report import FIGURES, RunReport
+from workflow_manager.core.report import FIGURES, Figures, RunReport
 from workflow_manager.errors import MetricsError
 
 JOB = "workflow-manager"
@@ -14,6 +14,9 @@ PREFIX = "workflow_manager_"
 LAST_SUCCESS = f"{PREFIX}last_success_seconds"
 LAST_FAILURE = f"{PREFIX}last_failure_seconds"
 RUNTIME = f"{PREFIX}runtime_seconds"
+OTHERS = "(others)"
+# Others name the aggregations, and each name makes a time series of every gauge.
+MOST_AGGREGATIONS = 1000
 TIMEOUT = 10.0  # seconds that a Pushgateway gets to answer
 
 _ABOUT = {
@@ -40,6 +43,21 @@ _RUN_GAUGES = {
     LAST_FAILURE: "when a run last ended with a failure, in seconds since 1970",
     RUNTIME: "how long the last run without failure took, in seconds",
 }
+
+
+def bounded(figures: Mapping[str, Figures]) -> dict[str, Figures]:
+    """The figures of as many aggregations as may become labels; those of the rest summed up as `OTHERS`.
+
+    Those with the most ready batches are kept, as names alone cost nothing to make up.
+    """
+    if len(figures) <= MOST_AGGREGATIONS:
+        return dict(figures)
+    ranked = sorted(figures, key=lambda name: (-figures[name].ingestions_found, name))
+    kept = {name: figures[name] for name in ranked[:MOST_AGGREGATIONS]}
+    others = kept[OTHERS] = Figures()
+    for name in ranked[MOST_AGGREGATIONS:]:
+        others.add(figures[name])
+    return kept
 
 
 def push(report: RunReport, ended: float, gateway: str, grouping: Mapping[str, str]) -> None:
@@ -81,9 +99,10 @@ def _registry(
     report: RunReport, outcome: Mapping[str, float], labels: Mapping[str, str]
 ) -> CollectorRegistry:
     registry = CollectorRegistry()
+    by_aggregation = bounded(report.figures)
     for name in FIGURES:
         gauge = Gauge(PREFIX + name, _ABOUT[name], [*labels, "aggregation_id"], registry=registry)
-        for aggregation, figures in report.figures.items():
+        for aggregation, figures in by_aggregation.items():
             gauge.labels(*labels.values(), aggregation).set(getattr(figures, name))
     for name, value in outcome.items():
         gauge = Gauge(name, _RUN_GAUGES[name], list(labels), registry=registry)

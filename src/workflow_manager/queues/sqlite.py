@@ -72,7 +72,8 @@ class SqliteQueue:
     options: ClassVar[tuple[Option, ...]] = (
         Option("sqlite-path", "file that holds the queue; made if it is not there", required=True),
     )
-    limits: ClassVar[Limits] = Limits(messages=1000, request_bytes=16_000_000, message_bytes=16_000_000)
+    # A request is what a run that is killed may repeat: no more than pays for the disk's part of it.
+    limits: ClassVar[Limits] = Limits(messages=100, request_bytes=16_000_000, message_bytes=16_000_000)
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
         self._path = path
