@@ -96,23 +96,6 @@ _TASKS = Group(
         Option("max-enqueue-workers", "most publish requests in flight", "100", values.at_least_one),
     ),
 )
-# Deployments give the flags of both clouds in one template, so that all are known whatever the kind.
-_CLOUD_QUEUES = Group(
-    "Task queues of the clouds",
-    (
-        Option("gcp-project-id", "Google Cloud project of the topics"),
-        Option(
-            "gcp-pubsub-create-topics",
-            "create the topics, and a subscription for each, before any work",
-            "false",
-            values.boolean,
-            is_switch=True,
-            aliases=("create-pubsub-topics",),
-        ),
-        Option("aws-sns-region", "AWS region of the topics"),
-        Option("aws-sns-identity", "role to publish with"),
-    ),
-)
 _OUTPUT = Group(
     "Metrics and logs",
     (
@@ -147,7 +130,7 @@ BUCKETS = (
     ("own-validation-input", "own-validation-identity"),
     ("peer-validation-input", "peer-validation-identity"),
 )
-GROUPS: Sequence[Group] = (BUCKET_FLAGS, _WINDOWS, _TASKS, _CLOUD_QUEUES, _OUTPUT, _PROFILING)
+GROUPS: Sequence[Group] = (BUCKET_FLAGS, _WINDOWS, _TASKS, _OUTPUT, _PROFILING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from servers import fake_gcs, faulty, moto, seaweedfs
+from servers import fake_gcs, faulty, moto, pubsub, seaweedfs
 from workflow_manager.clouds import http
 from workflow_manager.ports import Patience, Settings
 from workflow_manager.storage.gcs import GcsStore
@@ -29,6 +29,12 @@ def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def fake_gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with fake_gcs.fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pubsub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pubsub.pubsub(tmp_path_factory.mktemp("pubsub")) as url:
         yield url
 
 

@@ -1,13 +1,17 @@
 """moto: S3, STS, SNS and SQS in memory."""
 
+import html
+import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 from servers.process import find, free_port, serving
 
 REGION = "us-east-1"
+ACCOUNT = "123456789012"
 
 
 @contextmanager
@@ -26,3 +30,82 @@ def make_bucket(url: str, name: str) -> None:
     """Make a bucket of S3, here or on any look-alike that asks for no signature."""
     with urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="PUT")):
         pass
+
+
+def call(url: str, service: str, action: str, **fields: str) -> str:
+    """One request to SNS or SQS, past the code that is tested; `__` in a field's name stands for a dot."""
+    named = {name.replace("__", "."): value for name, value in fields.items()}
+    request = urllib.request.Request(
+        url,
+        data=urlencode({"Action": action, **named}).encode(),
+        # The server tells services apart by what the signature is for, and does not check that.
+        headers={"authorization": f"AWS4-HMAC-SHA256 Credential=k/20260101/{REGION}/{service}/aws4_request"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def make_queue(url: str, name: str) -> str:
+    """Make a queue of SQS; its URL."""
+    answer = call(url, "sqs", "CreateQueue", QueueName=name, **_fifo(name, "Attribute__1"))
+    return _element("QueueUrl", answer)
+
+
+def make_topic(url: str, name: str) -> str:
+    """Make a topic of SNS with a queue of SQS of the same name that gets raw messages; its ARN."""
+    arn = _element(
+        "TopicArn", call(url, "sns", "CreateTopic", Name=name, **_fifo(name, "Attributes__entry__1"))
+    )
+    make_queue(url, name)
+    call(
+        url,
+        "sns",
+        "Subscribe",
+        TopicArn=arn,
+        Protocol="sqs",
+        Endpoint=arn.replace(":sns:", ":sqs:"),
+        Attributes__entry__1__key="RawMessageDelivery",
+        Attributes__entry__1__value="true",
+    )
+    return arn
+
+
+def receive(url: str, queue: str, count: int) -> list[bytes]:
+    """Take `count` messages of a queue; fewer if no more come."""
+    queue_url = f"{url}/{ACCOUNT}/{queue}"
+    bodies: list[bytes] = []
+    while len(bodies) < count:
+        answer = call(
+            url,
+            "sqs",
+            "ReceiveMessage",
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=str(min(10, count - len(bodies))),
+        )
+        found = re.findall("<Body>(.*?)</Body>", answer, re.DOTALL)
+        if not found:
+            break
+        receipts = re.findall("<ReceiptHandle>(.*?)</ReceiptHandle>", answer, re.DOTALL)
+        deletions: dict[str, str] = {}
+        for place, receipt in enumerate(receipts, 1):
+            entry = f"DeleteMessageBatchRequestEntry__{place}"
+            deletions |= {f"{entry}__Id": str(place), f"{entry}__ReceiptHandle": html.unescape(receipt)}
+        call(url, "sqs", "DeleteMessageBatch", QueueUrl=queue_url, **deletions)
+        bodies += [html.unescape(body).encode() for body in found]
+    return bodies
+
+
+def _fifo(name: str, field: str) -> dict[str, str]:
+    if not name.endswith(".fifo"):
+        return {}
+    is_topic = field.startswith("Attributes")
+    return {
+        f"{field}__{'key' if is_topic else 'Name'}": "FifoTopic" if is_topic else "FifoQueue",
+        f"{field}__{'value' if is_topic else 'Value'}": "true",
+    }
+
+
+def _element(name: str, answer: str) -> str:
+    found = re.search(f"<{name}>([^<]+)</{name}>", answer)
+    assert found is not None, answer
+    return found[1]

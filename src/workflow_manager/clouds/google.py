@@ -50,16 +50,19 @@ class Tokens:
 
     def _fetch(self) -> Lease[Mapping[str, str]]:
         import google.auth.transport  # noqa: PLC0415 (takes long to import)
+        from google.auth.credentials import with_scopes_if_required  # noqa: PLC0415 (as above)
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 (as above)
 
         headers: dict[str, str] = {}
         try:
             if self._found is None:
                 request = cast("google.auth.transport.Request", self._request)  # only called, never more
-                self._found, _ = google.auth.default(scopes=self._scopes, request=request)
+                # With scopes, it would also look up the project, which needs a permission and a request.
+                found, _ = google.auth.default(request=request)
+                self._found = with_scopes_if_required(found, list(self._scopes))
             self._found.refresh(self._request)
             self._found.apply(headers)
-        except (GoogleAuthError, OSError, ValueError) as error:
+        except (GoogleAuthError, OSError, ValueError, KeyError) as error:
             said = error.args[0] if error.args else type(error).__name__
             raise CloudError(f"Google's credentials cannot be had: {said}", _ADVICE) from error
         expiry = self._found.expiry

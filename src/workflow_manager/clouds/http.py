@@ -38,12 +38,17 @@ CONNECT_TRIES = 3
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _BUSY_CODES = frozenset(
     {
+        "ABORTED",
+        "CANCELLED",
         "ConditionalRequestConflict",
         "IDPCommunicationError",
         "InternalError",
         "InternalFailure",
+        "KMSThrottling",
+        "KmsThrottled",
         "OperationAborted",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "RequestTimeout",
         "ServiceUnavailable",
         "SlowDown",

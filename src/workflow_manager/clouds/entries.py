@@ -1,0 +1,219 @@
+"""Batches of messages to SNS and SQS, which take them alike: signed forms, an outcome for each entry.
+
+Entries that failed through no fault of ours are sent again, without those that were taken.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from http import HTTPStatus
+from typing import NamedTuple, Self, TypeVar
+from urllib.parse import urlencode
+
+from workflow_manager.clouds import aws, http
+from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, Request, Service, unfinished
+from workflow_manager.errors import QueueError
+from workflow_manager.ports import Limits, Message, Option, Settings
+
+T = TypeVar("T")
+
+# Of both services. An SQS queue of today may take more, one from before August 2025 does not.
+LIMITS = Limits(messages=10, request_bytes=262_144, message_bytes=262_144)
+
+_OK = frozenset({200})
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+_REGION = re.compile("[a-z0-9-]{1,63}")
+# A success is a `member` in SNS and a `SendMessageBatchResultEntry` in SQS; a failure is a `member`
+# there too, and a `BatchResultErrorEntry` here.
+_ENTRY = re.compile(r"<(member|SendMessageBatchResultEntry|BatchResultErrorEntry)>(.*?)</\1>", re.DOTALL)
+_ID = re.compile("<Id>([0-9]+)</Id>")
+_TAKEN = re.compile("<MessageId>[^<]+</MessageId>")
+_SENDER_FAULT = re.compile(r"<SenderFault>\s*true\s*</SenderFault>")
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html
+_GROUP = re.compile("[!-~]{1,128}")
+_FIFO = ".fifo"
+_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "MissingAuthenticationToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+    }
+)
+# https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html and that of SQS; SQS's own are in its
+# two protocols' words.
+_ABSENT = frozenset({"NotFound", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+
+
+class Dialect(NamedTuple):
+    """How a service calls things. `noun` is what it has: topics or queues."""
+
+    service: str
+    noun: str
+    version: str
+    action: str
+    target: str
+    entry: str
+    body: str
+    permissions: Mapping[str, str]
+
+
+def options(kind: str, noun: str) -> tuple[Option, ...]:
+    """The flags of a kind of queue: region and identity."""
+    return (
+        Option(f"{kind}-region", f"AWS region of the {noun}s", parse=_region, required=True),
+        Option(f"{kind}-identity", f"role to publish to the {noun}s with"),
+    )
+
+
+class Sender:
+    """A service that takes batches of messages, in the region and as the identity that options say."""
+
+    def __init__(self, service: Service, who: str, settings: Settings, dialect: Dialect) -> None:
+        self._service = service
+        self._who = who
+        self._patience = settings.patience
+        self._dialect = dialect
+
+    @classmethod
+    def open(cls, kind: str, settings: Settings, dialect: Dialect) -> Self:
+        """The service; raises ConfigError. Sends no request."""
+        http.require(kind, "aws", "botocore", "urllib3")
+        region = str(settings.options[f"{kind}-region"])
+        settings = replace(settings, identity=str(settings.options.get(f"{kind}-identity", "")))
+        url = aws.endpoint(settings.environ, dialect.service)
+        url = url or f"https://{dialect.service}.{aws.domain(region)}"
+        return cls(*aws.open_service(settings, dialect.service, region, url), settings, dialect)
+
+    def publish(self, topic: str, target: str, messages: Sequence[Message]) -> list[QueueError | None]:
+        """The outcome of each message; raises QueueError if the first request fails as a whole.
+
+        `target` is what the service knows the topic by: its ARN or URL.
+        """
+        outcomes: list[CloudError | None] = [_unsent(message) for message in messages]
+        deadline = time.monotonic() + self._patience.total_timeout
+        for attempt in range(self._patience.tries):
+            pending = [number for number, error in enumerate(outcomes) if error and error.tries > 1]
+            if not pending or (attempt and time.monotonic() > deadline):
+                break
+            if attempt:
+                _pause(attempt)
+            try:
+                answered = self._send(target, {number: messages[number] for number in pending})
+            except CloudError as error:
+                if not attempt:
+                    raise self._translated("publish to", topic, error) from error
+                error.tries = 1  # it has been tried often enough
+                answered = dict.fromkeys(pending, error)
+            for number in pending:
+                outcomes[number] = answered.get(number, _unmentioned())
+        return [self._translated("publish to", topic, error) if error else None for error in outcomes]
+
+    def ask(self, operation: str, topic: str, action: str, fields: Mapping[str, str]) -> str:
+        """The text of the answer to some other request; raises QueueError."""
+        try:
+            return self._call(action, list(fields.items()), str)
+        except CloudError as error:
+            raise self._translated(operation, topic, error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
+    def _send(self, target: str, messages: Mapping[int, Message]) -> dict[int, CloudError | None]:
+        """What became of each message that the answer mentions."""
+        dialect = self._dialect
+        fifo = target.endswith(_FIFO)
+        fields: list[tuple[str, str | bytes]] = [(dialect.target, target)]
+        for place, (number, message) in enumerate(messages.items(), 1):
+            entry = f"{dialect.entry}.{place}"
+            fields += [(f"{entry}.Id", str(number)), (f"{entry}.{dialect.body}", message.body)]
+            if fifo:
+                fields += [
+                    (f"{entry}.MessageGroupId", _group(message.group)),
+                    (f"{entry}.MessageDeduplicationId", sha256(message.key.encode()).hexdigest()),
+                ]
+        return self._call(dialect.action, fields, _outcomes)
+
+    def _call(self, action: str, fields: Sequence[tuple[str, str | bytes]], parse: Callable[[str], T]) -> T:
+        form = urlencode([("Action", action), ("Version", self._dialect.version), *fields])
+        request = Request("POST", "/", form.encode(), _FORM)
+        return self._service.fetch(request, _OK, partial(_whole, action, parse))
+
+    def _translated(self, operation: str, topic: str, error: CloudError) -> QueueError:
+        subject = f"{self._dialect.noun} {topic} as {self._who}"
+        return QueueError(operation, subject, error.cause, error.advice or self._advice(operation, error))
+
+    def _advice(self, operation: str, error: CloudError) -> str:
+        noun = self._dialect.noun
+        if error.code in _CREDENTIALS:
+            return "renew the credentials, and check this machine's clock"
+        if error.code.upper().startswith("KMS"):
+            return f"let {self._who} use the {noun}'s key: kms:GenerateDataKey and kms:Decrypt"
+        if error.status == HTTPStatus.FORBIDDEN:
+            return f"let {self._who} have {self._dialect.permissions[operation]} on the {noun}"
+        if error.code in _ABSENT:
+            return f"create the {noun}, or correct its name, account and region"
+        return f"check the {noun}, the region and the endpoint" if error.status else ""
+
+
+def _whole(action: str, parse: Callable[[str], T], answer: Answer) -> T:
+    text = answer.body.decode(errors="replace")
+    if not text.rstrip().endswith(f"</{action}Response>"):
+        raise unfinished(f"to {action} broke off")
+    return parse(text)
+
+
+def _outcomes(text: str) -> dict[int, CloudError | None]:
+    outcomes: dict[int, CloudError | None] = {}
+    for _, entry in _ENTRY.findall(text):
+        if found := _ID.search(entry):
+            outcomes[int(found[1])] = None if _TAKEN.search(entry) else _refusal(entry)
+    return outcomes
+
+
+def _refusal(entry: str) -> CloudError:
+    code, message = aws.explain(entry.encode())
+    ours = _SENDER_FAULT.search(entry)
+    said = ": ".join(part for part in (code, message) if part)
+    return CloudError(f"the service refused the message: {said}", code=code, tries=1 if ours else ALWAYS)
+
+
+def _unsent(message: Message) -> CloudError:
+    """What there is to say of a message before it is sent, or why it cannot be."""
+    try:
+        forbidden = _FORBIDDEN.search(message.body.decode())
+    except UnicodeDecodeError:
+        return CloudError("the service takes only UTF-8, and the message is none")
+    if forbidden:
+        return CloudError(f"the service takes no message with the character {forbidden[0]!a} in it")
+    return CloudError("the message was not sent", tries=ALWAYS)
+
+
+def _unmentioned() -> CloudError:
+    return CloudError("the service's answer does not say whether it took the message", tries=ALWAYS)
+
+
+def _group(name: str) -> str:
+    """A message group for each aggregation: by its name, or its hash where that cannot be one."""
+    return name if _GROUP.fullmatch(name) else sha256(name.encode()).hexdigest()
+
+
+def _pause(attempt: int) -> None:
+    longest = min(http.LONGEST_PAUSE, http.FIRST_PAUSE * 2.0 ** (attempt - 1))
+    time.sleep(random.uniform(0, longest))  # noqa: S311 (no secret)
+
+
+def _region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise ValueError("not a region of AWS, such as us-east-1")
+    return text

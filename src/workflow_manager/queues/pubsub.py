@@ -1,0 +1,159 @@
+"""Topics of Google Cloud Pub/Sub.
+
+Requests are plain REST calls (https://cloud.google.com/pubsub/docs/reference/rest), since a short
+run would spend most of its time on importing Google's client.
+"""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import ClassVar, Self
+from urllib.parse import quote
+
+from workflow_manager import values
+from workflow_manager.clouds import google
+from workflow_manager.clouds.http import Answer, CloudError, Request, Service, require, unfinished
+from workflow_manager.errors import QueueError
+from workflow_manager.ports import Limits, Message, Option, Settings
+
+_SCOPES = ("https://www.googleapis.com/auth/pubsub",)
+_ENDPOINT = "https://pubsub.googleapis.com"
+_PATH = re.compile(r"projects/([^/]+)/topics/([^/]+)")
+_OK = frozenset({200})
+_CREATED = frozenset({200, 409})  # 409: it is there already
+_JSON = {"content-type": "application/json"}
+_ACK_SECONDS = 600
+# Pub/Sub takes 1,000 messages and 10 MB a request (https://cloud.google.com/pubsub/quotas). REST
+# counts the bytes as sent: three become four in Base64, with some JSON around each message.
+_MESSAGES = 1000
+_AROUND = 20
+_REQUEST_BYTES = (10_000_000 - _MESSAGES * _AROUND) * 3 // 4
+_PERMISSIONS = {
+    "publish to": "pubsub.topics.publish (roles/pubsub.publisher)",
+    "create": "pubsub.topics.create (roles/pubsub.editor)",
+    "create a subscription for": (
+        "pubsub.subscriptions.create and pubsub.topics.attachSubscription (roles/pubsub.editor)"
+    ),
+}
+
+
+class PubSubQueue:
+    """Topics in a Google Cloud project, or on the emulator at `PUBSUB_EMULATOR_HOST`.
+
+    A topic is given by its name, or as `projects/{project}/topics/{name}`.
+    """
+
+    kind: ClassVar[str] = "gcp-pubsub"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("gcp-project-id", "Google Cloud project of the topics", required=True),
+        Option(
+            "gcp-pubsub-create-topics",
+            "create the topics, and a subscription of the same name for each, before any work",
+            "false",
+            values.boolean,
+            is_switch=True,
+            aliases=("create-pubsub-topics",),
+        ),
+    )
+    limits: ClassVar[Limits] = Limits(_MESSAGES, request_bytes=_REQUEST_BYTES, message_bytes=_REQUEST_BYTES)
+
+    def __init__(self, project: str, service: Service, who: google.Who, *, creates: bool) -> None:
+        self._project = project
+        self._service = service
+        self._who = who
+        self._creates = creates
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The queue in the project that the settings name; raises ConfigError if libraries are missing."""
+        require(cls.kind, "gcp", "google.auth", "urllib3")
+        emulator = settings.environ.get("PUBSUB_EMULATOR_HOST", "")
+        service, who = google.open_service(settings, _SCOPES, _ENDPOINT, emulator)
+        creates = settings.options.get("gcp-pubsub-create-topics") is True
+        return cls(str(settings.options["gcp-project-id"]), service, who, creates=creates)
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Create what is not there of the topics and their subscriptions, if the settings say so.
+
+        Subscriptions never expire, and give 600 s to acknowledge a message.
+        """
+        for topic in dict.fromkeys(topics):
+            project, name = self._parts(topic)
+            if not self._creates:
+                continue
+            path = f"projects/{project}/topics/{name}"
+            subscription = {"topic": path, "ackDeadlineSeconds": _ACK_SECONDS, "expirationPolicy": {}}
+            with self._translated("create", topic):
+                self._put(path, {})
+            with self._translated("create a subscription for", topic):
+                self._put(f"projects/{project}/subscriptions/{name}", subscription)
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+        """See TaskQueue. A request is acknowledged as a whole, or not at all."""
+        project, name = self._parts(topic)
+        target = f"/v1/{quote(f'projects/{project}/topics/{name}')}:publish"
+        entries = b",".join(b'{"data":"%b"}' % b64encode(message.body) for message in messages)
+        request = Request("POST", target, b'{"messages":[%b]}' % entries, _JSON)
+        with self._translated("publish to", topic):
+            self._service.fetch(request, _OK, partial(_check, len(messages)))
+        return [None] * len(messages)
+
+    def close(self) -> None:
+        """See TaskQueue."""
+        self._service.close()
+
+    def _parts(self, topic: str) -> tuple[str, str]:
+        """The project and the name of a topic."""
+        if match := _PATH.fullmatch(topic):
+            return match[1], match[2]
+        if "/" in topic:
+            raise QueueError(
+                "use",
+                f"topic {topic}",
+                "it is neither the name of a topic nor projects/{project}/topics/{name}",
+                "correct the topic's flag",
+            )
+        return self._project, topic
+
+    def _put(self, path: str, content: object) -> None:
+        self._service.send(
+            Request("PUT", f"/v1/{quote(path)}", json.dumps(content).encode(), _JSON), _CREATED
+        )
+
+    @contextmanager
+    def _translated(self, operation: str, topic: str) -> Iterator[None]:
+        try:
+            yield
+        except CloudError as error:
+            who = self._who()
+            advice = error.advice or self._advice(error, operation, who)
+            raise QueueError(operation, f"topic {topic} as {who}", error.cause, advice) from error
+
+    def _advice(self, error: CloudError, operation: str, who: str) -> str:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            return (
+                "renew the credentials: gcloud auth application-default login, "
+                "or the workload's service account"
+            )
+        if error.status == HTTPStatus.FORBIDDEN:
+            return f"let {who} have {_PERMISSIONS[operation]}"
+        if error.status == HTTPStatus.NOT_FOUND and operation == "publish to":
+            return (
+                f"create the topic in its project (this run's is {self._project}), or correct its name, "
+                "or give --gcp-pubsub-create-topics"
+            )
+        return "check the names of the project and the topic" if error.status else ""
+
+
+def _check(count: int, answer: Answer) -> None:
+    """Each message is acknowledged by an ID; one fewer, and nobody knows which are there."""
+    try:
+        acknowledged = len(json.loads(answer.body)["messageIds"])
+    except (ValueError, TypeError, KeyError):
+        raise unfinished("has no IDs of messages in it") from None
+    if acknowledged != count:
+        raise unfinished(f"acknowledges {acknowledged} messages of {count}")

@@ -1,0 +1,60 @@
+"""Topics of Amazon SNS, given by their ARNs.
+
+On FIFO topics, the aggregation is a message's group, and the hash of its marker its deduplication
+ID: what is published again within five minutes is delivered once.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+from workflow_manager.clouds import entries
+from workflow_manager.errors import QueueError
+from workflow_manager.ports import Limits, Message, Option, Settings
+
+_ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]+:[A-Za-z0-9_-]{1,256}(\.fifo)?")
+_DIALECT = entries.Dialect(
+    service="sns",
+    noun="topic",
+    version="2010-03-31",
+    action="PublishBatch",
+    target="TopicArn",
+    entry="PublishBatchRequestEntries.member",
+    body="Message",
+    permissions={"publish to": "sns:Publish"},
+)
+
+
+class SnsQueue:
+    """Topics in a region of AWS."""
+
+    kind: ClassVar[str] = "aws-sns"
+    options: ClassVar[tuple[Option, ...]] = entries.options(kind, _DIALECT.noun)
+    limits: ClassVar[Limits] = entries.LIMITS
+
+    def __init__(self, sender: entries.Sender) -> None:
+        self._sender = sender
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The topics in the region that the settings name; raises ConfigError."""
+        return cls(entries.Sender.open(cls.kind, settings, _DIALECT))
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Nothing is created; names that cannot be right are found before any work."""
+        for topic in topics:
+            if not _ARN.fullmatch(topic):
+                raise QueueError(
+                    "use",
+                    f"topic {topic}",
+                    "it is not the ARN of a topic: arn:aws:sns:{region}:{account}:{name}",
+                    "correct the topic's flag",
+                )
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+        """See TaskQueue. Each message has its own outcome."""
+        return self._sender.publish(topic, topic, messages)
+
+    def close(self) -> None:
+        """See TaskQueue."""
+        self._sender.close()

@@ -1,0 +1,80 @@
+"""Queues of Amazon SQS, each given by its URL or its name, for deployments with no SNS.
+
+On FIFO queues, the aggregation is a message's group, and the hash of its marker its deduplication
+ID: what is published again within five minutes is delivered once.
+"""
+
+import re
+import threading
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+from workflow_manager.clouds import aws, entries
+from workflow_manager.errors import QueueError
+from workflow_manager.ports import Limits, Message, Option, Settings
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?")
+_URL = re.compile(r"<QueueUrl>([^<]+)</QueueUrl>")
+_FIND = "find"
+_DIALECT = entries.Dialect(
+    service="sqs",
+    noun="queue",
+    version="2012-11-05",
+    action="SendMessageBatch",
+    target="QueueUrl",
+    entry="SendMessageBatchRequestEntry",
+    body="MessageBody",
+    permissions={"publish to": "sqs:SendMessage", _FIND: "sqs:GetQueueUrl"},
+)
+
+
+class SqsQueue:
+    """Queues in a region of AWS. A name stands for the queue of the account that publishes."""
+
+    kind: ClassVar[str] = "aws-sqs"
+    options: ClassVar[tuple[Option, ...]] = entries.options(kind, _DIALECT.noun)
+    limits: ClassVar[Limits] = entries.LIMITS
+
+    def __init__(self, sender: entries.Sender) -> None:
+        self._sender = sender
+        self._urls: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The queues in the region that the settings name; raises ConfigError."""
+        return cls(entries.Sender.open(cls.kind, settings, _DIALECT))
+
+    def prepare(self, topics: Sequence[str]) -> None:
+        """Nothing is created; names that cannot be right are found before any work."""
+        for topic in topics:
+            if not topic.startswith(("https://", "http://")) and not _NAME.fullmatch(topic):
+                raise QueueError(
+                    "use",
+                    f"queue {topic}",
+                    "it is neither the URL nor the name of a queue",
+                    "correct the topic's flag",
+                )
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+        """See TaskQueue. Each message has its own outcome."""
+        return self._sender.publish(topic, self._url(topic), messages)
+
+    def close(self) -> None:
+        """See TaskQueue."""
+        self._sender.close()
+
+    def _url(self, topic: str) -> str:
+        """The URL of a queue; one request for each that is given by its name."""
+        if "://" in topic:
+            return topic
+        with self._lock:
+            if topic not in self._urls:
+                answer = self._sender.ask(_FIND, topic, "GetQueueUrl", {"QueueName": topic})
+                found = _URL.search(answer)
+                if found is None:
+                    raise QueueError(
+                        _FIND, f"queue {topic}", "the service's answer has no URL in it", "check the endpoint"
+                    )
+                self._urls[topic] = aws.unescape(found[1])
+            return self._urls[topic]

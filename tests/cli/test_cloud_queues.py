@@ -1,0 +1,185 @@
+"""Whole runs of the command that publish to the clouds' queues, as a subscriber sees them."""
+
+import json
+import sys
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers import moto, pubsub
+from servers.faulty import faulty, honest, reset
+from servers.fixtures import KEYS
+from servers.process import free_port
+from support.command import Deployment, call
+
+# The command of this environment, which has the extras: the wheel's own has none.
+COMMAND = Path(sys.executable).with_name("workflow-manager")
+# The intake window begins on the 22nd at 04:20, and the aggregation window is that day from 16:00.
+NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=24h", "--aggregation-period=8h", "--grace-period=4h")
+AGGREGATIONS = ("kittens-seen", "puppies-heard")
+HOURS = range(5, 25)
+BATCHES = range(50)  # of each aggregation in each hour
+TASKS = len(AGGREGATIONS) * len(HOURS) * len(BATCHES)
+
+Body = dict[str, Any]
+
+
+def batches(aggregation: str) -> list[tuple[str, str]]:
+    """Times and IDs, in order."""
+    return sorted(
+        (f"2026/11/{22 + hour // 24}/{hour % 24:02}/{number:02}", f"{aggregation}-{hour}-{number}")
+        for hour in HOURS
+        for number in BATCHES
+    )
+
+
+def expected_intake() -> list[Body]:
+    return [
+        {"aggregation-id": aggregation, "batch-id": batch, "date": time}
+        for aggregation in AGGREGATIONS
+        for time, batch in batches(aggregation)
+    ]
+
+
+def expected_aggregation() -> list[Body]:
+    return [
+        {
+            "aggregation-id": aggregation,
+            "aggregation-start": "2026/11/22/16/00",
+            "aggregation-end": "2026/11/23/00/00",
+            "batches": [
+                {"id": batch, "time": time}
+                for time, batch in batches(aggregation)
+                if "2026/11/22/16" <= time < "2026/11/23"
+            ],
+        }
+        for aggregation in AGGREGATIONS
+    ]
+
+
+def tasks(bodies: Iterable[bytes]) -> list[Body]:
+    """What the messages say but for their trace IDs, each of which is another."""
+    decoded: list[Body] = [json.loads(body) for body in bodies]
+    traces = {body.pop("trace-id") for body in decoded}
+    assert len(traces) == len(decoded)
+    return sorted(decoded, key=lambda body: (body["aggregation-id"], body.get("date"), body.get("batch-id")))
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return Deployment(COMMAND, tmp_path)
+
+
+def fill(deployment: Deployment, since: str = "") -> None:
+    """Put batches and the peer's validations of them into the buckets."""
+    for aggregation in AGGREGATIONS:
+        for time, batch in batches(aggregation):
+            if time >= since:
+                deployment.put_batch(f"{aggregation}/{time}/{batch}")
+                deployment.put("peer", f"{aggregation}/{time}/{batch}.validity_0.sig")
+
+
+class TestPubSub:
+    def flags(self, project: str) -> list[str]:
+        return [*NOW, "--task-queue-kind=gcp-pubsub", f"--gcp-project-id={project}"]
+
+    def test_every_task_arrives_as_facilitator_reads_it(
+        self, deployment: Deployment, pubsub_url: str
+    ) -> None:
+        fill(deployment)
+        project = f"p-{uuid.uuid4()}"
+        environ = {"PUBSUB_EMULATOR_HOST": pubsub_url}
+        outcome = deployment.run(*self.flags(project), "--create-pubsub-topics", environ=environ)
+        assert outcome.status == 0, outcome.stderr[-2000:]
+        subscriptions = f"projects/{project}/subscriptions"
+        assert tasks(pubsub.pull(pubsub_url, f"{subscriptions}/intake", TASKS + 1)) == expected_intake()
+        assert tasks(pubsub.pull(pubsub_url, f"{subscriptions}/aggregate", 3)) == expected_aggregation()
+        assert len(deployment.markers()) == TASKS + 2
+
+    def test_a_topic_that_does_not_exist_fails_the_run_and_nothing_is_marked(
+        self, deployment: Deployment, pubsub_url: str
+    ) -> None:
+        fill(deployment, "2026/11/23")
+        outcome = deployment.run(*self.flags("none"), environ={"PUBSUB_EMULATOR_HOST": pubsub_url})
+        assert outcome.status == 1
+        assert "could not publish to topic intake" in outcome.stderr
+        assert "--gcp-pubsub-create-topics" in outcome.stderr
+        assert deployment.markers() == set()
+
+    def test_an_emulator_that_dies_in_mid_run_loses_nothing(
+        self, deployment: Deployment, pubsub_url: str
+    ) -> None:
+        fill(deployment)
+        project = f"p-{uuid.uuid4()}"
+        creating = [honest] * 4
+        with faulty(pubsub_url) as proxy:
+            proxy.script.extend([*creating, honest, honest])
+            proxy.always = reset
+            environ = {"PUBSUB_EMULATOR_HOST": proxy.url}
+            outcome = deployment.run(*self.flags(project), "--create-pubsub-topics", environ=environ)
+        assert outcome.status == 1
+        marked = len(deployment.markers())
+        assert 0 < marked < TASKS
+        assert deployment.run(*self.flags(project), environ={"PUBSUB_EMULATOR_HOST": pubsub_url}).status == 0
+        subscription = f"projects/{project}/subscriptions/intake"
+        assert tasks(pubsub.pull(pubsub_url, subscription, TASKS + 1)) == expected_intake()
+
+    def test_a_dry_run_asks_the_service_nothing(self, deployment: Deployment) -> None:
+        fill(deployment, "2026/11/23")
+        environ = {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{free_port()}"}
+        flags = [*self.flags("none"), "--create-pubsub-topics", "--dry-run"]
+        assert deployment.run(*flags, environ=environ).status == 0
+
+
+class TestAmazon:
+    def test_every_task_gets_through_sns_to_sqs_unchanged(
+        self, deployment: Deployment, moto_url: str
+    ) -> None:
+        fill(deployment, "2026/11/22/16")
+        intake, aggregate = (uuid.uuid4().hex for _ in range(2))
+        topics = [moto.make_topic(moto_url, name) for name in (intake, aggregate)]
+        # moto looks at all messages of a queue for each new one, so that these are not as many.
+        flags = ["--task-queue-kind=aws-sns", f"--aws-sns-region={moto.REGION}", "--intake-max-age=5h20m"]
+        flags += [f"--intake-tasks-topic={topics[0]}", f"--aggregate-tasks-topic={topics[1]}"]
+        outcome = deployment.run(*NOW, *flags, environ={"AWS_ENDPOINT_URL": moto_url, **KEYS})
+        assert outcome.status == 0, outcome.stderr[-2000:]
+        expected = [task for task in expected_intake() if task["date"] >= "2026/11/22/23"]
+        assert tasks(moto.receive(moto_url, intake, len(expected) + 1)) == expected
+        assert tasks(moto.receive(moto_url, aggregate, 3)) == expected_aggregation()
+        assert len(deployment.markers()) == len(expected) + 2
+
+    def test_a_topic_that_is_no_arn_stops_the_run_before_any_work(self, deployment: Deployment) -> None:
+        outcome = deployment.run(*NOW, "--task-queue-kind=aws-sns", "--aws-sns-region=us-east-1")
+        assert outcome.status == 1
+        assert "topic intake: it is not the ARN of a topic" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "extra"),
+    [
+        (["--task-queue-kind=gcp-pubsub", "--gcp-project-id=p"], "gcp"),
+        (["--task-queue-kind=aws-sns", "--aws-sns-region=us-east-1"], "aws"),
+        (["--task-queue-kind=aws-sqs", "--aws-sqs-region=us-east-1"], "aws"),
+    ],
+)
+def test_a_queue_without_its_extra_names_the_extra(
+    flags: list[str], extra: str, installed: Path, tmp_path: Path
+) -> None:
+    outcome = call(installed, ["run", *Deployment(installed, tmp_path).flags(), *flags])
+    assert outcome.status == 2
+    assert f"pip install 'workflow-manager[{extra}]'" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [("gcp-pubsub", "gcp-project-id"), ("aws-sns", "aws-sns-region"), ("aws-sqs", "aws-sqs-region")],
+)
+def test_what_a_queue_cannot_do_without_is_asked_for(
+    kind: str, flag: str, installed: Path, tmp_path: Path
+) -> None:
+    outcome = call(installed, ["run", *Deployment(installed, tmp_path).flags(), f"--task-queue-kind={kind}"])
+    assert outcome.status == 2
+    assert f"--{flag}: is required" in outcome.stderr
