@@ -95,7 +95,7 @@ class TestGoodInput:
         cpu, memory = tmp_path / "cpu.prof", tmp_path / "memory.txt"
         assert deployment.run(*NOW, "--cpuprofile", str(cpu), "--memprofile", str(memory)).status == 0
         functions = {name for _, _, name in pstats.Stats(str(cpu)).stats}  # type: ignore[attr-defined] # undocumented, but what tools read
-        assert {"find_batches", "publish", "put"} <= functions
+        assert {"split_suffix", "publish", "put"} <= functions
         stacks = memory.read_text().splitlines()
         assert all(line.rpartition(" ")[2].isdigit() for line in stacks)
         assert any("scheduler.py" in line for line in stacks)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_manager.core.batches import HourOfBatches, find_batches
+from workflow_manager.core.batches import HourOfBatches, HourOfNames
 from workflow_manager.core.names import INGESTION, Batch, Part, validity_infix
 from workflow_manager.core.windows import Window
 
@@ -13,7 +13,10 @@ HOUR = "2026/11/22/17/"
 
 
 def found(*names: str, infix: str = INGESTION, enough: int = Part.ALL) -> HourOfBatches:
-    return find_batches([f"agg/{HOUR}{name}" for name in names], "agg/", HOUR, infix, enough)
+    hour = HourOfNames("agg/", HOUR, infix)
+    for name in names:
+        hour.add([f"agg/{HOUR}{name}"])
+    return hour.batches(enough)
 
 
 def test_a_batch_is_ready_when_all_three_objects_exist() -> None:

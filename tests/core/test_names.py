@@ -55,7 +55,7 @@ def test_any_text_is_either_a_batch_or_malformed(key: str, aggregation: str, inf
     parsed = parse_key(key, aggregation, infix)
     if parsed is not None:
         batch, part = parsed
-        endings = {**{stands_for: ending for ending, stands_for in suffixes(infix).items()}, Part.NONE: ""}
+        endings = {**{stands_for: ending for ending, stands_for in suffixes(infix).items()}, Part.OTHER: ""}
         assert object_key(aggregation, batch, endings[part]) == key
 
 
@@ -141,8 +141,8 @@ def test_malformed(key: str) -> None:
         ("b0.batch.sig", "b0", Part.SIGNATURE),
         ("b0.batch.batch.sig", "b0.batch", Part.SIGNATURE),
         ("not-a-uuid.0.x.batch", "not-a-uuid.0.x", Part.HEADER),
-        ("b0.validity_0.sig", "b0.validity_0.sig", Part.NONE),
-        ("b0.batch.sig.bak", "b0.batch.sig.bak", Part.NONE),
+        ("b0.validity_0.sig", "b0.validity_0.sig", Part.OTHER),
+        ("b0.batch.sig.bak", "b0.batch.sig.bak", Part.OTHER),
         ("a b%20+\n\u2028.batch", "a b%20+\n\u2028", Part.HEADER),
     ],
 )

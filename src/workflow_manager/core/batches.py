@@ -1,13 +1,14 @@
-"""The keys of one hour -> which batches are ready, which are incomplete, which names are malformed."""
+"""The names of one hour -> which batches are ready, which incomplete, and which names malformed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from workflow_manager.core.names import (
+    PART_ENDINGS,
     Batch,
+    Part,
     path_time,
     split_suffix,
-    suffixes,
     tail_batch,
     tail_problem,
 )
@@ -42,30 +43,49 @@ class HourOfBatches:
         )
 
 
-def find_batches(keys: Sequence[str], prefix: str, hour: str, infix: str, enough: int) -> HourOfBatches:
-    """Sort out the `keys` of one hour, all of which begin with `prefix + hour`.
+class HourOfNames:
+    """The objects of one hour as a listing gives them, folded at once into batches and their parts.
 
-    A batch is ready when the objects named by `enough` exist: all three of an
-    ingestion, the signature alone of a validation (newer facilitators put the
-    whole validation into the signature object).
+    Of each batch, one name is kept rather than three keys: an hour can hold very many.
     """
-    start = len(prefix) + len(hour)
-    endings = suffixes(infix)
-    parts: dict[str, int] = {}
-    for key in keys:
-        tail, part = split_suffix(key[start:], endings)
-        parts[tail] = parts.get(tail, 0) | part
-    found = HourOfBatches()
-    problems: dict[str, str] = {}
-    for tail, there in parts.items():
-        if problem := tail_problem(tail):
-            problems[tail] = problem
-        elif there & enough == enough:
-            found.ready.append(tail_batch(hour, tail))
-        else:
-            found.incomplete.append(tail_batch(hour, tail))
-    found.ready.sort()
-    if problems:
-        tails = ((key, split_suffix(key[start:], endings)[0]) for key in keys)
-        found.malformed.extend(Malformed(key, problems[tail]) for key, tail in tails if tail in problems)
-    return found
+
+    def __init__(self, prefix: str, hour: str, infix: str) -> None:
+        self._prefix = prefix
+        self._hour = hour
+        self._dot = f".{infix}"
+        self._start = len(prefix) + len(hour)
+        self._parts: dict[str, int] = {}
+
+    def add(self, keys: Sequence[str]) -> None:
+        """Take in keys, all of which begin with the prefix and the hour."""
+        parts, start, dot = self._parts, self._start, self._dot
+        for key in keys:
+            tail, part = split_suffix(key[start:], dot)
+            parts[tail] = parts.get(tail, 0) | part
+
+    def batches(self, enough: int) -> HourOfBatches:
+        """Which batches there are.
+
+        A batch is ready when the objects named by `enough` exist: all three of an
+        ingestion, the signature alone of a validation (newer facilitators put the
+        whole validation into the signature object).
+        """
+        found = HourOfBatches()
+        for tail, there in self._parts.items():
+            if problem := tail_problem(tail):
+                found.malformed.extend(Malformed(key, problem) for key in self._keys(tail, there))
+            elif there & enough == enough:
+                found.ready.append(tail_batch(self._hour, tail))
+            else:
+                found.incomplete.append(tail_batch(self._hour, tail))
+        found.ready.sort()
+        return found
+
+    def _keys(self, tail: str, there: int) -> Iterator[str]:
+        """The keys that were folded into one name."""
+        name = f"{self._prefix}{self._hour}{tail}"
+        if there & Part.OTHER:
+            yield name
+        for ending, part in PART_ENDINGS.items():
+            if there & part:
+                yield f"{name}{self._dot}{ending}"

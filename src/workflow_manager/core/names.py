@@ -6,10 +6,8 @@ every parser here takes any string at all and answers for each whether it is one
 """
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from workflow_manager.core.windows import Window
@@ -35,11 +33,11 @@ class Part:
     the enum module take longer than all the rest of that.
     """
 
-    NONE: Final = 0
     HEADER: Final = 1
     PACKETS: Final = 2
     SIGNATURE: Final = 4
     ALL: Final = 7
+    OTHER: Final = 8  # an object that is none of the three
 
 
 class Batch(NamedTuple):
@@ -50,6 +48,10 @@ class Batch(NamedTuple):
 
     time: str
     id: str
+
+
+# What stands behind the infix in the names of the three objects.
+PART_ENDINGS: Final = {"": Part.HEADER, ".avro": Part.PACKETS, ".sig": Part.SIGNATURE}
 
 
 class KeyRange(NamedTuple):
@@ -75,12 +77,9 @@ def validity_infix(index: int) -> str:
     return f"validity_{index}"
 
 
-@lru_cache
-def suffixes(infix: str) -> Mapping[str, int]:
+def suffixes(infix: str) -> dict[str, int]:
     """The endings of the names of a batch's objects, and what each stands for."""
-    return MappingProxyType(
-        {f".{infix}": Part.HEADER, f".{infix}.avro": Part.PACKETS, f".{infix}.sig": Part.SIGNATURE}
-    )
+    return {f".{infix}{ending}": part for ending, part in PART_ENDINGS.items()}
 
 
 def object_key(aggregation: str, batch: Batch, suffix: str) -> str:
@@ -146,16 +145,15 @@ def hour_of(key: str, prefix: str) -> str | None:
     return hour if key.startswith(prefix) and _is_hour(hour) else None
 
 
-def split_suffix(name: str, endings: Mapping[str, int]) -> tuple[str, int]:
-    """The name without its ending, and what the ending stands for.
+def split_suffix(name: str, dot: str) -> tuple[str, int]:
+    """The name without its ending, and which part it stands for; `dot` is the infix with its dot.
 
-    A name with no ending of these is a batch of its own that can never be ready:
-    the Go program counts it so, and its figures are the reference.
+    A name with no such ending is a batch of its own that can never be ready: the Go
+    program counts it so, and its figures are the reference.
     """
-    for ending, part in endings.items():
-        if name.endswith(ending):
-            return name[: -len(ending)], part
-    return name, Part.NONE
+    stem, _, ending = name.rpartition(dot)
+    part = PART_ENDINGS.get(ending) if stem else None
+    return (name, Part.OTHER) if part is None else (stem, part)
 
 
 def tail_problem(tail: str) -> str | None:
@@ -185,7 +183,7 @@ def parse_key(key: str, aggregation: str, infix: str) -> tuple[Batch, int] | Non
     hour = hour_of(key, prefix)
     if hour is None:
         return None
-    tail, part = split_suffix(key[len(prefix) + _HOUR_LENGTH :], suffixes(infix))
+    tail, part = split_suffix(key[len(prefix) + _HOUR_LENGTH :], f".{infix}")
     return None if tail_problem(tail) else (tail_batch(hour, tail), part)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from workflow_manager.core.batches import HourOfBatches, Malformed, find_batches
+from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
 from workflow_manager.core.names import (
     INGESTION,
     Batch,
@@ -111,7 +111,7 @@ class HoursReader:
         """Deal with the hours of the range."""
         scene = self._scene
         pages = self._watched(in_order(scene.ingestion, batch_range(self._id, self._window)))
-        ingestions = by_hour(pages, self._prefix, self._malformed.strays(scene.ingestion))
+        ingestions = by_hour(pages, self._prefix, INGESTION, self._malformed.strays(scene.ingestion))
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
                 if scene.ledger.stopped:
@@ -150,11 +150,11 @@ class HoursReader:
             self._end = rest
             split(Window(rest, self._window.end), max(1, int(SPLIT_AFTER * hours_read / names)))
 
-    def _hour(self, hour: str, ingested: list[str], validated: list[str]) -> None:
+    def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         scene = self._scene
-        found = find_batches(ingested, self._prefix, hour, INGESTION, Part.ALL)
+        found = ingested.batches(Part.ALL) if ingested else HourOfBatches()
         self._malformed.add(scene.ingestion, found.malformed)
-        validations = find_batches(validated, self._prefix, hour, scene.peer_infix, Part.SIGNATURE)
+        validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
         self._malformed.add(scene.peer, validations.malformed)
         self._take_in(hour, found.within(scene.intake))
         self._keep(found.within(scene.aggregation), validations)
@@ -204,7 +204,8 @@ class HoursReader:
             return
         try:
             pages = in_order(scene.peer, batch_range(self._id, window))
-            yield from by_hour(pages, self._prefix, self._malformed.strays(scene.peer))
+            strays = self._malformed.strays(scene.peer)
+            yield from by_hour(pages, self._prefix, scene.peer_infix, strays)
         except StorageError as error:
             self._reading.whole = False
             scene.failed(self._id, AGGREGATION_LEFT, error)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from workflow_manager.core.batches import HourOfNames
 from workflow_manager.core.names import MARKERS, KeyRange, day_prefix, hour_begin, hour_of, marker_hour
 from workflow_manager.core.windows import DAY, Window, floor
 from workflow_manager.errors import StorageError
@@ -12,10 +13,10 @@ from workflow_manager.ports import ObjectStore
 
 
 class Hour(NamedTuple):
-    """The keys of one hour of one aggregation; `hour` is `yyyy/mm/dd/HH/`."""
+    """What a listing says of one hour of one aggregation; `hour` is `yyyy/mm/dd/HH/`."""
 
     hour: str
-    keys: list[str]
+    names: HourOfNames
 
 
 def aggregations(store: ObjectStore) -> Iterator[str]:
@@ -25,13 +26,13 @@ def aggregations(store: ObjectStore) -> Iterator[str]:
 
 
 def by_hour(
-    pages: Iterable[Sequence[str]], prefix: str, stray: Callable[[Sequence[str]], None]
+    pages: Iterable[Sequence[str]], prefix: str, infix: str, stray: Callable[[Sequence[str]], None]
 ) -> Iterator[Hour]:
-    """The keys of a listing, one hour at a time, in ascending order; hours with no keys are left out.
+    """A listing, one hour at a time, in ascending order; hours with no objects are left out.
 
     Keys that stand in no hour behind `prefix` are given to `stray`.
     """
-    hour, held = "", list[str]()
+    current: Hour | None = None
     for page in pages:
         at = 0
         while at < len(page):
@@ -40,15 +41,15 @@ def by_hour(
                 stray(page[at : at + 1])
                 at += 1
                 continue
-            if found != hour:
-                if held:
-                    yield Hour(hour, held)
-                hour, held = found, []
-            end = bisect_left(page, _behind(prefix + hour), at)
-            held.extend(page[at:end])
+            if current is None or found != current.hour:
+                if current is not None:
+                    yield current
+                current = Hour(found, HourOfNames(prefix, found, infix))
+            end = bisect_left(page, _behind(prefix + found), at)
+            current.names.add(page[at:end])
             at = end
-    if held:
-        yield Hour(hour, held)
+    if current is not None:
+        yield current
 
 
 def in_order(store: ObjectStore, keys: KeyRange) -> Iterator[Sequence[str]]:
@@ -70,17 +71,19 @@ def in_order(store: ObjectStore, keys: KeyRange) -> Iterator[Sequence[str]]:
         yield page
 
 
-def merged(left: Iterator[Hour], right: Iterator[Hour]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Two listings side by side: each hour that is in either, with its keys in both."""
+def merged(
+    left: Iterator[Hour], right: Iterator[Hour]
+) -> Iterator[tuple[str, HourOfNames | None, HourOfNames | None]]:
+    """Two listings side by side: each hour that is in either, with what each says of it."""
     one, other = next(left, None), next(right, None)
     while one or other:
         hour = min(side.hour for side in (one, other) if side)
-        keys: list[list[str]] = [[], []]
+        names: list[HourOfNames | None] = [None, None]
         if one and one.hour == hour:
-            keys[0], one = one.keys, next(left, None)
+            names[0], one = one.names, next(left, None)
         if other and other.hour == hour:
-            keys[1], other = other.keys, next(right, None)
-        yield hour, keys[0], keys[1]
+            names[1], other = other.names, next(right, None)
+        yield hour, names[0], names[1]
 
 
 def hours_with_objects(store: ObjectStore, aggregation: str, window: Window) -> Iterator[datetime]:

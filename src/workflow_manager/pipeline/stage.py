@@ -19,7 +19,9 @@ class Stage:
     def __init__(self, name: str, workers: int, *, bounded: bool = True) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
         self._most_waiting = 2 * workers if bounded else None
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._idle = threading.Condition(self._lock)
         self._outstanding = 0
         self._error: BaseException | None = None
 
@@ -28,8 +30,8 @@ class Stage:
 
         An error that a call does not deal with itself is raised by the next `submit`, and by `drain`.
         """
-        with self._changed:
-            self._changed.wait_for(self._has_room)
+        with self._lock:
+            self._room.wait_for(self._has_room)
             if self._error is not None:
                 raise self._error
             self._outstanding += 1
@@ -37,8 +39,8 @@ class Stage:
 
     def drain(self) -> None:
         """Wait until all that was submitted is done, and give back the threads."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._outstanding)
+        with self._lock:
+            self._idle.wait_for(lambda: not self._outstanding)
         self._pool.shutdown()
         if self._error is not None:
             raise self._error
@@ -47,7 +49,9 @@ class Stage:
         return self._most_waiting is None or self._outstanding < self._most_waiting
 
     def _done(self, future: Future[None]) -> None:
-        with self._changed:
+        with self._lock:
             self._outstanding -= 1
             self._error = self._error or future.exception()
-            self._changed.notify_all()
+            self._room.notify()  # there is room for one
+            if not self._outstanding:
+                self._idle.notify_all()

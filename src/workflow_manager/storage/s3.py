@@ -222,10 +222,11 @@ def _parsed(pattern: re.Pattern[str], answer: Answer) -> Page:
     elif not token:
         raise unfinished("says that the listing goes on, but not where")
     names: list[str] = pattern.findall(text)
-    if "&" in text:
+    joined = "".join(names)  # what stands beside the names, such as ETags, is full of entities
+    if "&" in joined:
         names = [aws.unescape(name) for name in names]
     # The answer says whether the names are encoded: some look-alikes pay no heed to encoding-type.
-    if "<EncodingType>url<" in text and ("%" in text or "+" in text):
+    if ("%" in joined or "+" in joined) and "<EncodingType>url<" in text:
         names = [_unquoted(name) if "%" in name or "+" in name else name for name in names]
     return Page(names, token)
 
