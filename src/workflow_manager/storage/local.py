@@ -198,11 +198,15 @@ class LocalStore:
         descriptor = os.open(self._root, _DIRECTORY)
         try:
             for component in above:
-                if make:
+                try:
+                    inner = os.open(component, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+                except FileNotFoundError:
+                    if not make:
+                        raise
                     with suppress(FileExistsError):
                         os.mkdir(component, dir_fd=descriptor)
                         os.fsync(descriptor)
-                inner = os.open(component, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+                    inner = os.open(component, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
             yield name, descriptor
