@@ -257,7 +257,7 @@ class TestBadInput:
         assert outcome.status == 0, outcome.stderr
         (task,) = deployment.tasks("intake")
         assert (task["aggregation-id"], task["batch-id"]) == (short, short)
-        assert deployment.run(*NOW).event("run.finished")["intake tasks skipped"] == 1
+        assert deployment.run(*NOW).event("run.finished")["intake tasks skipped due to marker"] == 1
 
     def test_a_batch_whose_marker_would_have_too_long_a_name_is_counted_and_not_repeated(
         self, deployment: Deployment
@@ -278,7 +278,7 @@ class TestBadInput:
         outcome = deployment.run(*NOW)
         assert outcome.status == 0, outcome.stderr
         assert len(deployment.tasks("intake")) == 1
-        assert outcome.event("run.finished")["malformed objects"] == 2
+        assert outcome.event("run.finished")["malformed objects found"] == 2
 
     @pytest.mark.parametrize(("url", "extra"), [("s3://us-west-1/bucket", "aws"), ("gs://bucket", "gcp")])
     def test_a_cloud_bucket_without_its_extra_names_the_extra(

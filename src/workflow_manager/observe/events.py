@@ -11,10 +11,13 @@ from typing import ClassVar
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.plan import Skip
-from workflow_manager.core.report import RunReport
+from workflow_manager.core.report import FIGURES, RunReport
 from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import Window
 from workflow_manager.observe.wording import as_fields, describe, quote, span
+
+# The figures that the last line of a run has.
+_TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
 
 
 class Severity(StrEnum):
@@ -249,26 +252,20 @@ class RunFinished(Event):
             f"{did} {total.intake_tasks_scheduled} intake and {total.aggregation_tasks_scheduled}"
             f" aggregation tasks of {len(self.report.figures)} aggregations"
         )
-        if total.malformed_objects_found:
-            text += f"; {total.malformed_objects_found} malformed objects"
-        if self.report.stopped:
-            text += f"; stopped early: {self.report.stopped}"
-        if self.report.failure_count:
-            text += f"; {self.report.failure_count} failures"
-        return text
+        stopped = f"; stopped early: {self.report.stopped}" if self.report.stopped else ""
+        for count, what in (
+            (total.malformed_objects_found, "malformed objects"),
+            (self.report.failure_count, "failures"),
+        ):
+            text += f"; {count} {what}" if count else ""
+        return text + stopped
 
     @property
     def fields(self) -> Mapping[str, object]:
         total = self.report.total()
         return {
             "succeeded": self.report.succeeded,
-            "intake tasks scheduled": total.intake_tasks_scheduled,
-            "intake tasks skipped": total.intake_tasks_skipped_due_to_marker,
-            "intake tasks failed": total.intake_tasks_failed,
-            "aggregation tasks scheduled": total.aggregation_tasks_scheduled,
-            "aggregation tasks skipped": total.aggregation_tasks_skipped_due_to_marker,
-            "aggregation tasks failed": total.aggregation_tasks_failed,
-            "malformed objects": total.malformed_objects_found,
+            **{figure.replace("_", " "): getattr(total, figure) for figure in _TOLD},
             "failures": self.report.failure_count,
             "stopped": self.report.stopped,
             "runtime seconds": round(self.report.runtime_seconds, 3),
@@ -286,10 +283,7 @@ class MetricsBounded(Event):
 
     @property
     def message(self) -> str:
-        return (
-            f"{self.aggregations} aggregations are more than the {self.most} that become labels of metrics;"
-            " the rest are summed up as (others)"
-        )
+        return f"{self.aggregations} aggregations: all but {self.most} are summed up in the metrics"
 
 
 @dataclass(frozen=True, slots=True)
