@@ -1,78 +1,23 @@
-"""Signatures, and where credentials come from."""
+"""Where credentials of AWS come from."""
 
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
-import botocore.auth
 import pytest
 
 from servers.faulty import Exchange, Faulty, Reply, answer, faulty, honest, s3_error
 from workflow_manager.clouds import aws, refresh
-from workflow_manager.clouds.aws import Keys, Signer, credentials
-from workflow_manager.clouds.http import CloudError, Request
+from workflow_manager.clouds.aws import credentials
+from workflow_manager.clouds.http import CloudError
+from workflow_manager.clouds.signing import Keys
 from workflow_manager.errors import ConfigError
 from workflow_manager.ports import Patience, Settings
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 PATIENCE = Patience(read_timeout=20, tries=2, total_timeout=40)
-
-
-class TestSignatures:
-    """Amazon's own examples: docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html."""
-
-    @pytest.mark.parametrize(
-        ("request_", "signature"),
-        [
-            (
-                Request("GET", "/test.txt", headers={"range": "bytes=0-9"}),
-                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
-            ),
-            (
-                Request("GET", "/?lifecycle="),
-                "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
-            ),
-            (
-                Request("GET", "/?max-keys=2&prefix=J"),
-                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
-            ),
-        ],
-        ids=["get", "lifecycle", "list"],
-    )
-    def test_published_example(
-        self, request_: Request, signature: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: datetime(2013, 5, 24, tzinfo=UTC))
-        keys = Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None)
-        url = "https://examplebucket.s3.amazonaws.com"
-        signed = Signer(lambda: keys, "s3", "us-east-1", url)(request_)
-        assert signed["Authorization"].endswith(f"Signature={signature}")
-
-    def test_the_body_is_signed(self) -> None:
-        request = Request("PUT", "/test%24file.text", b"Welcome to Amazon S3.")
-        signed = Signer(lambda: Keys("a", "b", None), "s3", "us-east-1", "https://h")(request)
-        digest = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"
-        assert signed["X-Amz-Content-SHA256"] == digest
-
-    def test_the_path_of_an_object_is_signed_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        requests = []
-        original = botocore.auth.SigV4Auth.canonical_request
-
-        def canonical(self: object, request: object) -> str:
-            requests.append(original(self, request))
-            return str(requests[-1])
-
-        monkeypatch.setattr(botocore.auth.SigV4Auth, "canonical_request", canonical)
-        Signer(lambda: Keys("a", "b", None), "s3", "us-east-1", "https://h")(Request("GET", "/a//b/../c%2B"))
-        assert requests[0].splitlines()[1] == "/a//b/../c%2B"
-
-    def test_a_session_token_goes_with_the_request_and_is_signed(self) -> None:
-        signed = Signer(lambda: Keys("a", "b", "token"), "s3", "us-east-1", "https://h")(Request("GET", "/"))
-        assert signed["X-Amz-Security-Token"] == "token"
-        assert "x-amz-security-token" in signed["Authorization"]
 
 
 class TestWhereCredentialsComeFrom:

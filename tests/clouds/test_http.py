@@ -234,7 +234,7 @@ class TestSecrets:
             service.send(GET, OK)
         service.close()
         assert failed.value.__cause__ is None
-        assert failed.value.__suppress_context__
+        assert failed.value.__context__ is None
 
 
 def test_connections_are_kept(server: Faulty, connect: Connect) -> None:

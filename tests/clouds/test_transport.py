@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from servers.faulty import Faulty, answer, faulty
 from workflow_manager.clouds.aws import CA_VARIABLES, explain
+from workflow_manager.clouds.connections import proxy_for
 from workflow_manager.clouds.http import CloudError, Request, Service, no_authorization
-from workflow_manager.clouds.transport import proxy_for
 from workflow_manager.errors import ConfigError
 from workflow_manager.ports import Patience
 

@@ -1,5 +1,7 @@
 """What Cloud Storage's URLs and the environment mean, what is asked for, and what is written."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from servers.faulty import Faulty, answer
@@ -36,10 +38,19 @@ class TestUrls:
             GcsStore.open("gs://bucket", Settings())
 
 
+@pytest.fixture
+def store(server: Faulty) -> Iterator[GcsStore]:
+    opened_ = opened(server)
+    yield opened_
+    opened_.close()
+
+
 class TestListings:
-    def test_only_names_are_asked_for_and_only_those_of_the_range(self, server: Faulty) -> None:
+    def test_only_names_are_asked_for_and_only_those_of_the_range(
+        self, server: Faulty, store: GcsStore
+    ) -> None:
         server.always = answer(200, b"{}")
-        assert keys(opened(server), "agg/", "agg/2026/11/22/18/00", "agg/2026/11/22/19") == []
+        assert keys(store, "agg/", "agg/2026/11/22/18/00", "agg/2026/11/22/19") == []
         path = server.seen[0].path
         for part in (
             "fields=items%28name%29%2Cprefixes%2CnextPageToken",
@@ -50,23 +61,25 @@ class TestListings:
         ):
             assert part in path
 
-    def test_the_bound_itself_which_the_service_gives_is_left_out(self, server: Faulty) -> None:
+    def test_the_bound_itself_which_the_service_gives_is_left_out(
+        self, server: Faulty, store: GcsStore
+    ) -> None:
         server.always = answer(200, b'{"items": [{"name": "a"}, {"name": "b"}]}')
-        assert keys(opened(server), after="a") == ["b"]
+        assert keys(store, after="a") == ["b"]
 
-    def test_pages_without_names_are_not_the_end(self, server: Faulty) -> None:
+    def test_pages_without_names_are_not_the_end(self, server: Faulty, store: GcsStore) -> None:
         server.script.append(answer(200, b'{"nextPageToken": "t"}'))
         server.always = answer(200, b'{"items": [{"name": "a"}]}')
-        assert list(opened(server).list_keys("")) == [["a"]]
+        assert list(store.list_keys("")) == [["a"]]
 
-    def test_directories_are_the_prefixes(self, server: Faulty) -> None:
+    def test_directories_are_the_prefixes(self, server: Faulty, store: GcsStore) -> None:
         server.always = answer(200, b'{"items": [{"name": "a/x"}], "prefixes": ["a//", "a/%2B/"]}')
-        assert directories(opened(server), "a/") == ["", "%2B"]
+        assert directories(store, "a/") == ["", "%2B"]
 
-    def test_what_is_no_listing_is_an_error(self, server: Faulty, hasty: None) -> None:
+    def test_what_is_no_listing_is_an_error(self, server: Faulty, store: GcsStore, hasty: None) -> None:
         server.always = answer(200, b"[1]")
         with pytest.raises(StorageError, match="is no listing"):
-            keys(opened(server))
+            keys(store)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -19,6 +19,13 @@ ROLE = "arn:aws:iam::123456789012:role/reader"
 def opened(server: Faulty) -> S3Store:
     environ = {"AWS_ENDPOINT_URL": server.url, **KEYS}
     return S3Store.open("s3://us-east-1/bucket", Settings(environ=environ))
+
+
+@pytest.fixture
+def store(server: Faulty) -> Iterator[S3Store]:
+    opened_ = opened(server)
+    yield opened_
+    opened_.close()
 
 
 def page(*entries: str, head: str = "<IsTruncated>false</IsTruncated>", encoded: bool = True) -> bytes:
@@ -88,40 +95,39 @@ class TestUrls:
 
 
 class TestListings:
-    def test_encoded_names_are_decoded(self, server: Faulty) -> None:
+    def test_encoded_names_are_decoded(self, server: Faulty, store: S3Store) -> None:
         names = ["a+b", "c%2Bd", "e%2520f", "g%0Ah", "%C3%BC"]
         server.always = answer(200, page(contents(*names)))
-        assert sorted(keys(opened(server))) == sorted(["a b", "c+d", "e%20f", "g\nh", "ü"])
+        assert sorted(keys(store)) == sorted(["a b", "c+d", "e%20f", "g\nh", "ü"])
 
-    def test_names_that_a_look_alike_leaves_as_they_are_stay_so(self, server: Faulty) -> None:
+    def test_names_that_a_look_alike_leaves_as_they_are_stay_so(self, server: Faulty, store: S3Store) -> None:
         names = ["a+b", "c%2Bd", "e&amp;lt;f", "g&#10;h", "ü"]
         server.always = answer(200, page(contents(*names), encoded=False))
-        assert keys(opened(server)) == ["a+b", "c%2Bd", "e&lt;f", "g\nh", "ü"]
+        assert keys(store) == ["a+b", "c%2Bd", "e&lt;f", "g\nh", "ü"]
 
-    def test_directories_are_those_of_the_common_prefixes(self, server: Faulty) -> None:
+    def test_directories_are_those_of_the_common_prefixes(self, server: Faulty, store: S3Store) -> None:
         prefixes = "".join(
             f"<CommonPrefixes>\n <Prefix>{name}</Prefix></CommonPrefixes>" for name in ("a/%2B/", "a/b+c/")
         )
         server.always = answer(200, page("<Prefix>a/</Prefix>", contents("a/file"), prefixes))
-        assert directories(opened(server), "a/") == sorted(["+", "b c"])
+        assert directories(store, "a/") == sorted(["+", "b c"])
 
-    def test_a_range_asks_for_no_more_than_it_can_hold(self, server: Faulty) -> None:
+    def test_a_range_asks_for_no_more_than_it_can_hold(self, server: Faulty, store: S3Store) -> None:
         server.always = answer(200, page())
-        store = opened(server)
         keys(store, "agg/", "agg/2026/11/22/18/00", "agg/2026/11/22/19")
         assert "prefix=agg%2F2026%2F11%2F22%2F1&" in server.seen[0].path
         assert "start-after=agg%2F2026%2F11%2F22%2F18%2F0%2F~" in server.seen[0].path
 
     def test_a_range_begins_behind_its_bound_although_the_service_is_asked_for_a_little_more(
-        self, server: Faulty
+        self, server: Faulty, store: S3Store
     ) -> None:
         head = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
         server.script.append(answer(200, page(contents("a/04~", "a/04~1"), head=head)))
         server.script.append(answer(200, page(contents("a/04~2", "a/05", "a/05/b"), head=head)))
         server.script.append(answer(200, page(contents("a/05/c"))))
-        assert keys(opened(server), after="a/05") == ["a/05/b", "a/05/c"]
+        assert keys(store, after="a/05") == ["a/05/b", "a/05/c"]
 
-    def test_a_single_key_is_asked_for_alone(self, server: Faulty) -> None:
+    def test_a_single_key_is_asked_for_alone(self, server: Faulty, store: S3Store) -> None:
         server.always = answer(
             200,
             page(
@@ -129,36 +135,35 @@ class TestListings:
                 head="<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>",
             ),
         )
-        assert keys(opened(server), "marker", before="marker\0") == ["marker"]
+        assert keys(store, "marker", before="marker\0") == ["marker"]
         assert len(server.seen) == 1
         assert "max-keys=1&" in server.seen[0].path
 
-    def test_a_range_that_can_hold_nothing_asks_nothing(self, server: Faulty) -> None:
-        store = opened(server)
+    def test_a_range_that_can_hold_nothing_asks_nothing(self, server: Faulty, store: S3Store) -> None:
         assert keys(store, "b", before="a") == keys(store, "", after="b", before="b") == []
         assert server.seen == []
 
-    def test_a_page_beyond_the_end_of_the_range_is_the_last(self, server: Faulty) -> None:
+    def test_a_page_beyond_the_end_of_the_range_is_the_last(self, server: Faulty, store: S3Store) -> None:
         head = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
         server.always = answer(200, page(contents("a", "b", "c"), head=head))
-        assert keys(opened(server), before="c") == ["a", "b"]
+        assert keys(store, before="c") == ["a", "b"]
         assert len(server.seen) == 1
 
-    def test_one_page_out_of_order_is_put_in_order(self, server: Faulty) -> None:
+    def test_one_page_out_of_order_is_put_in_order(self, server: Faulty, store: S3Store) -> None:
         server.always = answer(200, page(contents("a/x", "a-b", "b")))
-        assert keys(opened(server)) == ["a-b", "a/x", "b"]
+        assert keys(store) == ["a-b", "a/x", "b"]
 
-    def test_more_pages_out_of_order_are_an_error(self, server: Faulty) -> None:
+    def test_more_pages_out_of_order_are_an_error(self, server: Faulty, store: S3Store) -> None:
         head = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
         server.always = answer(200, page(contents("a/x", "a-b", "b"), head=head))
         with pytest.raises(StorageError, match="not in the order of the keys' bytes"):
-            keys(opened(server))
+            keys(store)
 
-    def test_the_same_page_for_ever_is_an_error(self, server: Faulty) -> None:
+    def test_the_same_page_for_ever_is_an_error(self, server: Faulty, store: S3Store) -> None:
         head = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
         server.always = answer(200, page(head=head))
         with pytest.raises(StorageError, match="does not get on"):
-            keys(opened(server))
+            keys(store)
 
 
 @pytest.mark.parametrize(

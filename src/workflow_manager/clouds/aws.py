@@ -1,10 +1,9 @@
-"""Amazon's services over REST: whose credentials, how requests are signed, what errors say.
+"""Amazon's services over REST: whose credentials, and what errors say.
 
-botocore finds credentials and signs; its clients, which take long to make and to call, are not
-used. Credentials in the environment are taken from there directly, and roles of a web
-identity are assumed with a plain call of STS, so that a short run need not load botocore's
-models. For everything else (profiles, SSO, containers, instances), botocore reads the
-process's environment and files itself.
+Credentials in the environment are taken from there directly, and roles of a web identity are
+assumed with a plain call of STS, so that a short run need not load botocore. All others
+(profiles, SSO, containers, instances) are found by botocore, which reads the process's
+environment and files itself. Its clients, which take long to make and to call, are not used.
 """
 
 import re
@@ -28,6 +27,7 @@ from workflow_manager.clouds.http import (
     unfinished,
 )
 from workflow_manager.clouds.refresh import Lease, Refreshed
+from workflow_manager.clouds.signing import Keys, Signer
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Settings
 
@@ -60,44 +60,11 @@ _ENTITY = re.compile(r"&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(amp|lt|gt|quot|ap
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
-class Keys(NamedTuple):
-    """What a request is signed with. The names are those that botocore's signer asks for."""
-
-    access_key: str
-    secret_key: str
-    token: str | None
-
-
 class Credentials(NamedTuple):
     """Whose credentials, in words for errors, and the function that gives those valid now."""
 
     who: str
     keys: Callable[[], Keys]
-
-
-class Signer:
-    """Signs requests to a service of a region (Signature Version 4), with botocore's signer."""
-
-    def __init__(self, keys: Callable[[], Keys], service: str, region: str, url: str) -> None:
-        from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415 (botocore takes long to import)
-        from botocore.awsrequest import AWSRequest  # noqa: PLC0415 (as above)
-
-        self._keys = keys
-        self._service = service
-        self._region = region
-        self._url = url
-        # Left to itself, the signer works out the host twice, which takes a third of its time.
-        self._host = _host(url)
-        # That of S3 leaves the path as it is: `a//b` and `a/../b` are names like any other.
-        self._auth = S3SigV4Auth if service == "s3" else SigV4Auth
-        self._request = AWSRequest
-
-    def __call__(self, request: Request) -> Mapping[str, str]:
-        """The headers of a request, now with a signature; raises CloudError if there are no credentials."""
-        headers = {**request.headers, "host": self._host}
-        signed = self._request(request.method, self._url + request.target, headers=headers, data=request.body)
-        self._auth(self._keys(), self._service, self._region).add_auth(signed)
-        return dict(signed.headers.items())
 
 
 def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[Service, str]:
@@ -107,7 +74,7 @@ def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[
         url,
         settings.environ,
         settings.patience,
-        authorize=Signer(keys, name, region, url),
+        authorize=Signer(keys, name, region, _host(url)),
         explain=explain,
         ca_variables=CA_VARIABLES,
     )
@@ -155,7 +122,7 @@ def endpoint(environ: Mapping[str, str], service: str) -> str | None:
 
 
 def _host(url: str) -> str:
-    """The host of a URL as requests name it: without the port if that is the scheme's own."""
+    """The host of a URL as requests are signed for it: without the port if that is the scheme's own."""
     parts = urlsplit(url)
     own = ":443" if parts.scheme == "https" else ":80"
     return parts.netloc.rpartition("@")[2].removesuffix(own)

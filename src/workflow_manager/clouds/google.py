@@ -6,9 +6,12 @@ process's environment and files itself.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit, urlunsplit
 
 from workflow_manager.clouds.http import CloudError, Failure, Request, Service, excerpt, no_authorization
 from workflow_manager.clouds.refresh import Lease, Refreshed
@@ -16,7 +19,6 @@ from workflow_manager.ports import Settings
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
-    from urllib3.response import BaseHTTPResponse
 
 Who = Callable[[], str]
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE",)
@@ -76,29 +78,32 @@ class Tokens:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         **_: object,
-    ) -> "BaseHTTPResponse":
+    ) -> SimpleNamespace:
         from google.auth.exceptions import TransportError  # noqa: PLC0415 (takes long to import)
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415 (as above)
 
-        from workflow_manager.clouds.transport import manager_for  # noqa: PLC0415 (as above)
+        from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
 
         patience = self._settings.patience
+        deadline = time.monotonic() + (timeout or min(patience.read_timeout, patience.total_timeout))
+        parts = urlsplit(url)
+        target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
         # Of what is asked here, only metadata servers speak plain HTTP, and no proxy reaches those.
-        proxied = not url.startswith("http:")
-        manager = manager_for(url, self._settings.environ, CA_VARIABLES, proxied=proxied)
+        transport = Transport(
+            f"{parts.scheme}://{parts.netloc}",
+            self._settings.environ,
+            patience,
+            ca_variables=CA_VARIABLES,
+            proxied=parts.scheme != "http",
+        )
         try:
-            return manager.request(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                retries=False,
-                timeout=timeout or min(patience.read_timeout, patience.total_timeout),
+            status, answered, data = transport.exchange(
+                Request(method, target, body or b""), headers or {}, deadline
             )
-        except HTTPError as error:
+        except CloudError as error:
             raise TransportError(error) from error
         finally:
-            manager.clear()
+            transport.close()
+        return SimpleNamespace(status=status, headers=answered, data=data)
 
 
 def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: str) -> tuple[Service, "Who"]:

@@ -116,7 +116,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a service answered; `headers` are found whatever their case. `attempt` counts from 1."""
+    """What a service answered; the names of `headers` are in lower case. `attempt` counts from 1."""
 
     status: int
     headers: Mapping[str, str]
@@ -149,9 +149,7 @@ class Service:
         ca_variables: tuple[str, ...] = (),
         proxied: bool = True,
     ) -> None:
-        from workflow_manager.clouds.transport import (  # noqa: PLC0415 (urllib3 takes long to import)
-            Transport,
-        )
+        from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
 
         self.endpoint = endpoint
         self._patience = patience

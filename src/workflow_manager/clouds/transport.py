@@ -1,49 +1,37 @@
-"""One try of a request, over urllib3: connections, TLS, proxies, and what may go wrong with them.
+"""One try of a request: HTTP/1.1 over the connections to one host.
 
-Importing this imports urllib3, so only clouds.http does, when a service is first made.
+A run makes a request for each marker that it writes. A request through a general HTTP library of
+Python takes 200 to 300 microseconds of CPU, most of it for headers that nobody reads; with the
+parser of httptools, which is C, it takes a tenth of that.
+
+Importing this imports the parser, so only clouds.http does, when a service is first made.
 """
 
-import os
-import socket
-import ssl
+import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
-from importlib.util import find_spec
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
-from urllib3.util import Timeout, make_headers
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from workflow_manager import __version__
-from workflow_manager.clouds.http import ALWAYS, CONNECT_TRIES, CloudError, Request
-from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.clouds.connections import Connections, broken
+from workflow_manager.clouds.http import ALWAYS, CloudError, Request, unfinished
 from workflow_manager.ports import Patience
 
 if TYPE_CHECKING:
-    from urllib3.response import BaseHTTPResponse
+    import socket
 
-# Connections that are kept; more threads than this open one for each request beyond them.
-POOL_SIZE = 128
 # As much of an answer as is taken at once: a page of 1,000 keys has about 300 KB.
 _READ_SIZE = 1 << 18
 _LEAST_TIMEOUT = 0.001
+_FIRST_FINAL = 200  # those below are said before the answer itself
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_OWN_HEADERS = f"user-agent: workflow-manager/{__version__}\r\naccept-encoding: identity\r\n"
 
 
 class Transport:
-    """The connections to one endpoint."""
+    """Requests to one endpoint."""
 
     def __init__(
         self,
@@ -54,206 +42,118 @@ class Transport:
         ca_variables: tuple[str, ...],
         proxied: bool,
     ) -> None:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            problem = f"the endpoint {endpoint!r} in the environment is no URL: http(s)://host:port"
-            raise ConfigError([Mistake("", "", problem)])
-        self.host = parts.netloc
+        self._connections = Connections(endpoint, environ, ca_variables, proxied=proxied)
         self._patience = patience
-        self._base = parts.path.rstrip("/")
-        self._manager = manager_for(endpoint, environ, ca_variables, proxied=proxied)
-        if self._manager.proxy and parts.scheme == "http":
-            # A proxy is asked for a whole URL, unless it only passes TLS on.
-            self._base = f"{parts.scheme}://{parts.netloc}{self._base}"
-        self._pool = self._manager.connection_from_url(f"{parts.scheme}://{parts.netloc}")
+        self._base = self._connections.base
+        self._always = self._connections.headers
 
     def exchange(
-        self, request: Request, headers: dict[str, str], deadline: float
+        self, request: Request, headers: Mapping[str, str], deadline: float
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of the answer; raises CloudError. Takes no longer than `deadline`."""
+        """Status, headers (in lower case) and body of the answer; raises CloudError.
+
+        Takes no longer than `deadline`, on the monotonic clock.
+        """
+        message = self._message(request, headers)
         left = max(_LEAST_TIMEOUT, deadline - time.monotonic())
-        headers["user-agent"] = f"workflow-manager/{__version__}"
-        with self._translated():
-            response = self._pool.urlopen(
-                request.method,
-                self._base + request.target,
-                body=request.body or None,
-                headers=headers,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=Timeout(
-                    connect=min(self._patience.connect_timeout, left),
-                    read=min(self._patience.read_timeout, left),
-                ),
-                preload_content=False,
-            )
-            return response.status, response.headers, self._read(response, deadline)
+        connection = self._connections.take(min(self._patience.connect_timeout, left))
+        answer = _Answer(bodiless=request.method == "HEAD")
+        try:
+            connection.settimeout(min(self._patience.read_timeout, left))
+            connection.sendall(message)
+            self._read(connection, answer, deadline)
+        except TimeoutError as error:
+            connection.close()
+            raise CloudError(
+                f"{self._connections.host} did not answer within {self._patience.read_timeout:g} s",
+                "check the network and the service's status page",
+                tries=ALWAYS,
+            ) from error
+        except (OSError, HttpParserError, HttpParserUpgrade) as error:
+            connection.close()
+            raise broken(self._connections.host, error) from error
+        except BaseException:
+            connection.close()
+            raise
+        if answer.reusable:
+            self._connections.give_back(connection)
+        else:
+            connection.close()
+        return answer.status, answer.headers, b"".join(answer.chunks)
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        self._pool.close()
-        self._manager.clear()
+        self._connections.close()
 
-    def _read(self, response: "BaseHTTPResponse", deadline: float) -> bytes:
-        """The body. A service that sends it byte by byte breaks no read timeout, but does the deadline."""
-        chunks = []
-        while chunk := response.read1(_READ_SIZE):
-            chunks.append(chunk)
+    def _message(self, request: Request, headers: Mapping[str, str]) -> bytes:
+        """A request as it goes over the wire."""
+        headers = {"host": self._connections.host, **self._always, **headers}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        # What is confidential may be in there, so it is not shown.
+        if _CONTROL.search(request.target) or len(_CONTROL.findall(lines)) > 2 * len(headers):
+            raise CloudError(
+                "a header of the request holds a line break or another control character",
+                "check the credentials for stray line breaks",
+            )
+        length = "" if request.method == "GET" else f"content-length: {len(request.body)}\r\n"
+        first = f"{request.method} {self._base}{request.target} HTTP/1.1\r\n"
+        try:
+            return f"{first}{lines}{_OWN_HEADERS}{length}\r\n".encode("latin-1") + request.body
+        except UnicodeEncodeError:
+            raise CloudError(
+                "a header of the request holds a character that HTTP does not have",
+                "check the credentials and the endpoint",
+            ) from None
+
+    def _read(self, connection: "socket.socket", answer: "_Answer", deadline: float) -> None:
+        """Read an answer. Who sends it byte by byte keeps to every read timeout, but not to the deadline."""
+        while answer.take(connection.recv(_READ_SIZE)):
             if time.monotonic() > deadline:
-                response.close()
                 raise CloudError(
                     f"the answer was not complete after {self._patience.total_timeout:g} s",
                     "check the network, and what stands between here and the service",
                 )
-        response.release_conn()
-        return b"".join(chunks)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn what urllib3 raises into CloudError; nothing else does."""
-        try:
-            yield
-        except (HTTPError, OSError) as error:
-            raise self._explained(error) from error
-        except ValueError:
-            # http.client puts the value, which may be a secret, into its error: so it goes no further.
-            raise CloudError(
-                "a header of the request holds a line break or another control character",
-                "check the credentials for stray line breaks",
-            ) from None
-
-    def _explained(self, error: Exception) -> CloudError:
-        if isinstance(error, SSLError) and (reason := _untrusted(error)):
-            return CloudError(
-                f"the certificate of {self.host} is not trusted: {reason}",
-                "check the endpoint, the clock, and the CA bundle (AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or "
-                "SSL_CERT_FILE)",
-            )
-        if isinstance(error, NameResolutionError):
-            again = isinstance(error.__cause__, socket.gaierror) and error.__cause__.errno == socket.EAI_AGAIN
-            return CloudError(
-                f"the name of the host {self.host} cannot be resolved",
-                "check the endpoint, the region, and DNS",
-                tries=CONNECT_TRIES if again else 1,
-            )
-        if isinstance(error, ConnectTimeoutError | NewConnectionError | ProxyError):
-            proxy = " through the proxy" if isinstance(error, ProxyError) else ""
-            return CloudError(
-                f"{self.host} cannot be reached{proxy}: {_innermost(error)}",
-                "check the endpoint, the network and its firewalls, and HTTPS_PROXY and NO_PROXY",
-                tries=CONNECT_TRIES,
-            )
-        if isinstance(error, ReadTimeoutError):
-            return CloudError(
-                f"{self.host} did not answer within {self._patience.read_timeout:g} s",
-                "check the network and the service's status page",
-                tries=ALWAYS,
-            )
-        known = isinstance(error, ProtocolError | SSLError | OSError)
-        return CloudError(
-            f"the connection to {self.host} broke: {_innermost(error)}",
-            "check the network, and what stands between here and the service",
-            tries=ALWAYS if known else 1,
-        )
 
 
-def manager_for(
-    url: str, environ: Mapping[str, str], ca_variables: tuple[str, ...], *, proxied: bool = True
-) -> urllib3.PoolManager:
-    """A manager of connections to the host of `url`, through a proxy if the environment asks for it."""
-    target = urlsplit(url)
-    context = trust(environ, ca_variables) if target.scheme == "https" else None
-    proxy = urlsplit(proxy_for(target.scheme, target.hostname or "", environ) if proxied else "")
-    if not proxy.netloc:
-        return urllib3.PoolManager(maxsize=POOL_SIZE, ssl_context=context)
-    login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}" if proxy.username else None
-    return urllib3.ProxyManager(
-        f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}",
-        proxy_headers=make_headers(proxy_basic_auth=login) if login else None,
-        maxsize=POOL_SIZE,
-        ssl_context=context,
-    )
+class _Answer:
+    """An answer as far as it has come. The parser calls the methods whose names begin with `on_`."""
 
+    def __init__(self, *, bodiless: bool) -> None:
+        self.headers: dict[str, str] = {}
+        self.chunks: list[bytes] = []
+        self.complete = False
+        self.reusable = False  # whether another answer may follow on the connection
+        self.on_body = self.chunks.append
+        self._bodiless = bodiless
+        self._parser = HttpResponseParser(self)
 
-def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:
-    """The URL of the proxy to reach `host` through, or "". As the SDKs do: HTTPS_PROXY, NO_PROXY."""
+    @property
+    def status(self) -> int:
+        """The status, once the headers have come."""
+        return self._parser.get_status_code()
 
-    def setting(name: str) -> str:
-        # CGI scripts get HTTP_PROXY from whoever asks, so only the lower-case form counts for http.
-        upper = "" if name == "http_proxy" and "REQUEST_METHOD" in environ else environ.get(name.upper(), "")
-        return environ.get(name, "") or upper
+    def take(self, data: bytes) -> bool:
+        """Take what has come, or b"" if nothing more will come; whether there is more to wait for."""
+        if data:
+            self._parser.feed_data(data)
+            return not self.complete
+        # Without a length, it is the end of the connection that ends an answer.
+        if not self.headers or {"content-length", "transfer-encoding"} & self.headers.keys():
+            raise unfinished("broke off" if self.headers else "did not come: the connection was closed")
+        return False
 
-    proxy = setting(f"{scheme}_proxy") or setting("all_proxy")
-    if not proxy:
-        return ""
-    import urllib.request  # noqa: PLC0415 (few need it, and it is large)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
-    bypassed = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed lacks it
+    def on_headers_complete(self) -> None:
+        """All headers are there; to HEAD, that is all, whatever length they announce."""
+        self.complete = self._bodiless and self.status >= _FIRST_FINAL
 
-    if bypassed(host, {"no": setting("no_proxy")}):
-        return ""
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def trust(environ: Mapping[str, str], variables: tuple[str, ...]) -> ssl.SSLContext:
-    """The certificates that are trusted: those of the first of `variables` that is set, or the system's."""
-    for variable in (*variables, "SSL_CERT_FILE"):
-        if environ.get(variable):
-            return _context(environ[variable])
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and os.listdir(paths.capath)):  # noqa: PTH208 (names are enough)
-        return _context("")
-    return _context(_bundled())
-
-
-@lru_cache(maxsize=4)
-def _context(bundle: str) -> ssl.SSLContext:
-    """One for each bundle: all stores share it, since reading the certificates takes long."""
-    if not bundle:
-        return ssl.create_default_context()
-    folder = os.path.isdir(bundle)  # noqa: PTH112 (a path from the environment, used once)
-    try:
-        return ssl.create_default_context(
-            cafile=None if folder else bundle, capath=bundle if folder else None
-        )
-    except OSError as error:
-        problem = f"the CA bundle {bundle!r} cannot be read: {error.strerror or error}"
-        advice = "check AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE and SSL_CERT_FILE"
-        raise ConfigError([Mistake("", "", f"{problem} ({advice})")]) from error
-
-
-def _bundled() -> str:
-    """Mozilla's certificates, where the system has none: google-auth's extra brings them."""
-    if find_spec("certifi") is None:
-        return ""
-    import certifi  # noqa: PLC0415 (not there with every extra)
-
-    return certifi.where()
-
-
-def _untrusted(error: BaseException) -> str:
-    """Why a certificate was not accepted, or "" if it is not about that."""
-    for cause in _chain(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-    return ""
-
-
-def _innermost(error: BaseException) -> str:
-    """The operating system's word for it if there is one, else the last cause's."""
-    causes = list(_chain(error))
-    for cause in causes:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    if any(isinstance(cause, ConnectTimeoutError) for cause in causes):
-        return "no connection within the connect timeout"
-    return str(causes[-1])
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    at: BaseException | None = error
-    while at is not None:
-        yield at
-        nested = [part for part in at.args if isinstance(part, BaseException)]
-        at = at.__cause__ or at.__context__ or (nested[0] if nested else None)
+    def on_message_complete(self) -> None:
+        """The whole answer, or one that only announces it."""
+        self.complete = self.status >= _FIRST_FINAL
+        self.reusable = not self._bodiless and self._parser.should_keep_alive()
+        if not self.complete:
+            self.headers.clear()
+            self.chunks.clear()

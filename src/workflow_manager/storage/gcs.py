@@ -47,7 +47,7 @@ class GcsStore:
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
         """The bucket at `gs://{name}`; raises ConfigError, also if the libraries are missing."""
-        require("gs://", "gcp", "google.auth", "orjson", "urllib3")
+        require("gs://", "gcp", "google.auth", "orjson", "httptools")
         if settings.identity:
             raise ConfigError([Mistake("", "", "gs:// buckets have no identities: leave the identity away")])
         match = _URL.fullmatch(url)

@@ -58,7 +58,7 @@ class S3Store:
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
         """The bucket at `s3://{region}/{name}`; raises ConfigError, also if the libraries are missing."""
-        require("s3://", "aws", "botocore", "urllib3")
+        require("s3://", "aws", "botocore", "httptools")
         match = _URL.fullmatch(url)
         if match is None:
             raise ConfigError([Mistake("", "", "not a bucket of S3: s3://{region}/{name}")])
