@@ -80,7 +80,7 @@ def _measure(
     runs = []
     for _ in range(arguments.runs + 1):
         server.reset(arguments.latency if scenario.has_latency else 0)
-        runs.append(command.run(scenario.filling, arguments.flags.split()))
+        runs.append(command.run(scenario.filling, [*scenario.flags, *arguments.flags.split()]))
     return runs[1:]  # the first has made the server render its pages
 
 

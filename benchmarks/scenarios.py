@@ -27,6 +27,7 @@ class Scenario:
     about: str
     filling: Filling
     has_latency: bool = True
+    flags: tuple[str, ...] = ()
     reference: dict[str, Figures] = field(default_factory=dict)
     goals: dict[str, float] = field(default_factory=dict)
 
@@ -76,6 +77,17 @@ SCENARIOS = {
         has_latency=False,
         reference={"s3": Figures(33, cpu=33, memory=256), "gcs": Figures(10, cpu=9, memory=753)},
         goals={"s3": 8, "gcs": 3},
+    ),
+    # Ten times the hours of `steady`, to see what that does to the memory.
+    "long": Scenario(
+        "240,000 marked batches in one aggregation, of ten days",
+        Filling(1, 240, 1000, marked=1, aggregated=True),
+        flags=("--intake-max-age=240h",),
+    ),
+    # One hour has to fit as a whole.
+    "hour": Scenario(
+        "100,000 marked batches in one hour",
+        Filling(1, 1, 100_000, marked=1, aggregated=True),
     ),
     # Its aggregation is marked: with 16,000 batches its message would be over the limit of SNS.
     "fresh": Scenario(

@@ -23,7 +23,7 @@ class Config:
     is_first: bool = False
     dry_run: bool = False
     max_enqueue_workers: int = 100
-    max_list_workers: int = 32
+    max_list_workers: int = 24
     max_marker_workers: int = 64
     lease: bool = True
     lease_duration: timedelta = timedelta(minutes=2)
@@ -72,7 +72,7 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
         intake_tasks_topic=given.text("intake-tasks-topic"),
         aggregate_tasks_topic=given.text("aggregate-tasks-topic"),
         max_enqueue_workers=given.get("max-enqueue-workers", int, 100),
-        max_list_workers=given.get("max-list-workers", int, 32),
+        max_list_workers=given.get("max-list-workers", int, 24),
         max_marker_workers=given.get("max-marker-workers", int, 64),
         lease=not given.get("no-lease", bool, default=False),
         lease_duration=given.get("lease-duration", timedelta, timedelta(minutes=2)),

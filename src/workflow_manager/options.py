@@ -93,7 +93,7 @@ _TASKS = Group(
 _WORKERS = Group(
     "Requests to buckets",
     (
-        Option("max-list-workers", "most listings in flight", "32", values.at_least_one),
+        Option("max-list-workers", "most listings in flight", "24", values.at_least_one),
         Option("max-marker-workers", "most marker writes in flight", "64", values.at_least_one),
     ),
 )

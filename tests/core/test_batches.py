@@ -52,9 +52,9 @@ def test_malformed_names_are_counted_by_object_and_spoil_nothing() -> None:
     )
     assert hour.ready == [Batch("2026/11/22/17/05", "a")]
     assert [malformed.key for malformed in hour.malformed] == [
+        f"agg/{HOUR}05/.batch",
         f"agg/{HOUR}99/a.batch",
         f"agg/{HOUR}99/a.batch.sig",
-        f"agg/{HOUR}05/.batch",
     ]
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from workflow_manager.cli import wiring
+from workflow_manager.cli.allocator import share_one_arena
 from workflow_manager.cli.assembly import assemble, flags_of_kinds, read_flags
 from workflow_manager.cli.interrupts import interruptible
 from workflow_manager.cli.profiling import cpu_profile, memory_profile
@@ -40,6 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         kinds = wiring.queue_kinds()
         print(flags_of_kinds("run", SUMMARY, kinds, kinds).help(), end="")
         return 0
+    share_one_arena()
     with ExitStack() as opened:
         parts = assemble(parsed, environ, clock.now(), opened)
         config = parts.config

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import socket
 
 # As much of an answer as is taken at once: a page of 1,000 keys has about 300 KB.
-_READ_SIZE = 1 << 18
+_READ_SIZE = 1 << 17
 _LEAST_TIMEOUT = 0.001
 _FIRST_FINAL = 200  # those below are said before the answer itself
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
@@ -58,28 +58,27 @@ class Transport:
         left = max(_LEAST_TIMEOUT, deadline - time.monotonic())
         connection = self._connections.take(min(self._patience.connect_timeout, left))
         answer = _Answer(bodiless=request.method == "HEAD")
+        reusable = False
         try:
             connection.settimeout(min(self._patience.read_timeout, left))
             connection.sendall(message)
             self._read(connection, answer, deadline)
+            reusable = answer.reusable
+            return answer.status, answer.headers, b"".join(answer.chunks)
         except TimeoutError as error:
-            connection.close()
             raise CloudError(
                 f"{self._connections.host} did not answer within {self._patience.read_timeout:g} s",
                 "check the network and the service's status page",
                 tries=ALWAYS,
             ) from error
         except (OSError, HttpParserError, HttpParserUpgrade) as error:
-            connection.close()
             raise broken(self._connections.host, error) from error
-        except BaseException:
-            connection.close()
-            raise
-        if answer.reusable:
-            self._connections.give_back(connection)
-        else:
-            connection.close()
-        return answer.status, answer.headers, b"".join(answer.chunks)
+        finally:
+            answer.forget()
+            if reusable:
+                self._connections.give_back(connection)
+            else:
+                connection.close()
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -131,6 +130,10 @@ class _Answer:
     def status(self) -> int:
         """The status, once the headers have come."""
         return self._parser.get_status_code()
+
+    def forget(self) -> None:
+        """Let go of the parser: the two hold each other, and a page would stay until that is noticed."""
+        del self._parser
 
     def take(self, data: bytes) -> bool:
         """Take what has come, or b"" if nothing more will come; whether there is more to wait for."""

@@ -15,7 +15,7 @@ from workflow_manager.core.names import (
 from workflow_manager.core.windows import Window
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Malformed:
     """An object in a place for batches whose name cannot be a batch's, and why."""
 
@@ -64,14 +64,15 @@ class HourOfNames:
             parts[tail] = parts.get(tail, 0) | part
 
     def batches(self, enough: int) -> HourOfBatches:
-        """Which batches there are.
+        """Which batches there are; can be asked once, since the names are let go of on the way.
 
         A batch is ready when the objects named by `enough` exist: all three of an
         ingestion, the signature alone of a validation (newer facilitators put the
         whole validation into the signature object).
         """
         found = HourOfBatches()
-        for tail, there in self._parts.items():
+        while self._parts:
+            tail, there = self._parts.popitem()
             if problem := tail_problem(tail):
                 found.malformed.extend(Malformed(key, problem) for key in self._keys(tail, there))
             elif there & enough == enough:
@@ -79,6 +80,8 @@ class HourOfNames:
             else:
                 found.incomplete.append(tail_batch(self._hour, tail))
         found.ready.sort()
+        found.incomplete.sort()
+        found.malformed.sort()
         return found
 
     def _keys(self, tail: str, there: int) -> Iterator[str]:

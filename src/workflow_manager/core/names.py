@@ -8,6 +8,7 @@ every parser here takes any string at all and answers for each whether it is one
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from sys import intern
 from typing import Final, NamedTuple
 
 from workflow_manager.core.windows import Window
@@ -145,6 +146,15 @@ def hour_of(key: str, prefix: str) -> str | None:
     return hour if key.startswith(prefix) and _is_hour(hour) else None
 
 
+def time_of(key: str, prefix: str) -> datetime | None:
+    """The hour that follows `prefix` in a key, with the minute if there is one; None if no hour does."""
+    hour = hour_of(key, prefix)
+    if hour is None:
+        return None
+    minute = key[len(prefix) + _HOUR_LENGTH :][:2]
+    return hour_begin(hour).replace(minute=int(minute) if minute in _MINUTES else 0)
+
+
 def split_suffix(name: str, dot: str) -> tuple[str, int]:
     """The name without its ending, and which part it stands for; `dot` is the infix with its dot.
 
@@ -174,7 +184,7 @@ def tail_problem(tail: str) -> str | None:
 
 def tail_batch(hour: str, tail: str) -> Batch:
     """The batch that `MM/{batch}` behind an hour (`yyyy/mm/dd/HH/`) names."""
-    return Batch(hour + tail[:2], tail[_TAIL_ID:])
+    return Batch(intern(hour + tail[:2]), tail[_TAIL_ID:])  # many batches share a time, and are kept
 
 
 def parse_key(key: str, aggregation: str, infix: str) -> tuple[Batch, int] | None:

@@ -8,7 +8,15 @@ from workflow_manager.core.names import Batch, aggregate_marker
 from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.windows import Window, cut, union
 from workflow_manager.observe.events import AggregationSkipped, TaskFailed
-from workflow_manager.pipeline.hours import AGGREGATION_LEFT, REST_LEFT, HoursReader, Reading, Scene, Split
+from workflow_manager.pipeline.hours import (
+    AGGREGATION_LEFT,
+    REST_LEFT,
+    SPLIT_AFTER,
+    HoursReader,
+    Reading,
+    Scene,
+    Split,
+)
 from workflow_manager.pipeline.listing import exists, hours_with_objects
 from workflow_manager.pipeline.stage import Stage
 
@@ -45,17 +53,24 @@ class AggregationPass:
     def _read(self, window: Window, split: Split | None = None) -> Reading:
         return HoursReader(self._scene, self._id, window, split).read()
 
-    def _split(self, rest: Window, hours_each: int) -> None:
+    def _split(self, rest: Window, names_an_hour: float) -> None:
         """Have what is left of a range read side by side, as a piece of work of its own."""
         self._opened([rest])
-        self._listing.submit(self._guarded, rest, partial(self._spread, hours_each=hours_each))
+        self._listing.submit(self._guarded, rest, partial(self._spread, names_an_hour=names_an_hour))
 
-    def _spread(self, rest: Window, hours_each: int) -> Reading:
+    def _spread(self, rest: Window, names_an_hour: float) -> Reading:
         """Cut a range at hours that have objects, so that no piece is idle, and have each read."""
         hours = list(hours_with_objects(self._scene.ingestion, self._id, rest))
-        for piece in self._opened(cut(rest, hours[hours_each::hours_each])):
-            self._listing.submit(self._guarded, piece, self._read)
+        each = max(1, int(SPLIT_AFTER / names_an_hour))
+        for piece in self._opened(cut(rest, hours[each::each])):
+            self._listing.submit(
+                self._guarded, piece, partial(self._read_with_room, names=int(names_an_hour * each))
+            )
         return Reading()
+
+    def _read_with_room(self, piece: Window, names: int) -> Reading:
+        with self._scene.room.taken(names):
+            return self._read(piece)
 
     def _guarded(self, window: Window, work: Callable[[Window], Reading]) -> None:
         """Do a piece of the work, and note what became of it. The last decides the aggregation."""

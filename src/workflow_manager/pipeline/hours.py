@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
@@ -11,19 +12,20 @@ from workflow_manager.core.names import (
     Part,
     batch_range,
     hour_begin,
-    hour_of,
     intake_marker,
     marker_range,
+    time_of,
 )
 from workflow_manager.core.plan import Skip, plan_intake
 from workflow_manager.core.tasks import Task
-from workflow_manager.core.windows import HOUR, Window
+from workflow_manager.core.windows import HOUR, MINUTE, Window, floor
 from workflow_manager.errors import StorageError, explain
 from workflow_manager.observe.events import IntakeSkipped, PartFailed
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import Hour, Markers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
+from workflow_manager.pipeline.room import Room
 from workflow_manager.ports import ObjectStore, Observer
 
 # When so many names of a range have been read, it is considered whether to split what remains,
@@ -62,6 +64,7 @@ class Scene:
     permission: Permission
     ledger: Ledger
     observer: Observer
+    room: Room = field(default_factory=Room)
 
     def may_schedule(self) -> bool:
         """Whether no other run is at work. Markers are read only after this: another's are seen, then."""
@@ -84,8 +87,8 @@ class Reading:
     whole: bool = True
 
 
-# Has what remains of a range read by others, in pieces of about so many hours.
-Split = Callable[[Window, int], None]
+# Has what remains of a range read by others; an hour of it is expected to have so many names.
+Split = Callable[[Window, float], None]
 
 
 class HoursReader:
@@ -130,25 +133,24 @@ class HoursReader:
     def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
         """The same pages; on the way it is found out whether the range is a large one."""
         names = 0
+        first: datetime | None = None
         for page in pages:
             names += len(page)
-            if self._split is not None and names >= SPLIT_AFTER:
-                self._consider_splitting(self._split, page[-1], names)
+            first = first or time_of(page[0], self._prefix)
+            last = time_of(page[-1], self._prefix)
+            if self._split is not None and names >= SPLIT_AFTER and first and last:
+                self._consider_splitting(self._split, names, Window(first, last + MINUTE))
             yield page
 
-    def _consider_splitting(self, split: Split, last_key: str, names: int) -> None:
-        hour = hour_of(last_key, self._prefix)
-        if hour is None:
-            return
+    def _consider_splitting(self, split: Split, names: int, read: Window) -> None:
         self._split = None
-        rest = hour_begin(hour) + HOUR
+        rest = floor(read.end - MINUTE, HOUR) + HOUR
         if rest >= self._window.end:
             return
-        hours_read = (rest - self._window.begin) / HOUR
-        hours_left = (self._window.end - rest) / HOUR
-        if names / hours_read * hours_left >= WORTH_SPLITTING:
+        names_an_hour = names / ((read.end - read.begin) / HOUR)
+        if names_an_hour * ((self._window.end - rest) / HOUR) >= WORTH_SPLITTING:
             self._end = rest
-            split(Window(rest, self._window.end), max(1, int(SPLIT_AFTER * hours_read / names)))
+            split(Window(rest, self._window.end), names_an_hour)
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         scene = self._scene

@@ -74,16 +74,19 @@ def in_order(store: ObjectStore, keys: KeyRange) -> Iterator[Sequence[str]]:
 def merged(
     left: Iterator[Hour], right: Iterator[Hour]
 ) -> Iterator[tuple[str, HourOfNames | None, HourOfNames | None]]:
-    """Two listings side by side: each hour that is in either, with what each says of it."""
+    """Two listings side by side: each hour that is in either, with what each says of it.
+
+    The next hour is read only when the one before is done with.
+    """
     one, other = next(left, None), next(right, None)
     while one or other:
         hour = min(side.hour for side in (one, other) if side)
-        names: list[HourOfNames | None] = [None, None]
-        if one and one.hour == hour:
-            names[0], one = one.names, next(left, None)
-        if other and other.hour == hour:
-            names[1], other = other.names, next(right, None)
-        yield hour, names[0], names[1]
+        in_one, in_other = one and one.hour == hour, other and other.hour == hour
+        yield hour, one.names if one and in_one else None, other.names if other and in_other else None
+        if in_one:
+            one = next(left, None)
+        if in_other:
+            other = next(right, None)
 
 
 def hours_with_objects(store: ObjectStore, aggregation: str, window: Window) -> Iterator[datetime]:

@@ -36,7 +36,7 @@ class Buckets:
 class Workers:
     """How many requests of each kind may be in flight at once."""
 
-    listing: int = 32
+    listing: int = 24
     publishing: int = 100
     marking: int = 64
 
