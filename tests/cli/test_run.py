@@ -105,7 +105,7 @@ class TestOnATerminal:
     def test_there_is_a_table_and_colour_unless_no_color_is_set(self, deployment: Deployment) -> None:
         coloured = on_a_terminal(deployment, {"NO_COLOR": ""})
         assert "aggregation task" in coloured
-        assert "1 batches scheduled" in coloured
+        assert "1 batch scheduled" in coloured
         assert "\x1b[36mINFO" in coloured
         assert "\x1b[" not in on_a_terminal(deployment, {"NO_COLOR": "1"})
 

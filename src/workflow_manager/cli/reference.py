@@ -68,7 +68,7 @@ def messages_page() -> str:
 def events_page() -> str:
     """The events, as Markdown."""
     rows = (
-        f"| `{event.name}` | {event.severity.value} | {(event.__doc__ or '').splitlines()[0]} |\n"
+        f"| `{event.name}` | {event.usual.value} | {(event.__doc__ or '').splitlines()[0]} |\n"
         for _, event in sorted({event.name: event for event in _events(Event)}.items())
     )
     return _EVENTS + "".join(rows)

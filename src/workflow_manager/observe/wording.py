@@ -15,7 +15,7 @@ def describe(task: Task) -> str:
         case IntakeTask(batch=batch):
             return f"the intake of batch {quote(batch.id)} of {of} at {batch.time}"
         case AggregationTask(window=window, batches=batches):
-            return f"the aggregation of {len(batches)} batches of {of} from {span(window)}"
+            return f"the aggregation of {counted(len(batches), 'batch')} of {of} from {span(window)}"
 
 
 def as_fields(name: str, value: object) -> dict[str, object]:
@@ -36,6 +36,13 @@ def as_fields(name: str, value: object) -> dict[str, object]:
             return {label: [quote(example.key) for example in value]}
         case _:
             return {label: value}
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, in the singular if it is one: `what` is the singular."""
+    if count == 1:
+        return f"1 {what}"
+    return f"{count} {what}{'es' if what.endswith('ch') else 's'}"
 
 
 def quote(name: str) -> str:

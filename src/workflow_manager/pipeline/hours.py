@@ -16,6 +16,7 @@ from workflow_manager.core.names import (
     marker_range,
 )
 from workflow_manager.core.plan import Skip, plan_intake
+from workflow_manager.core.report import Kind
 from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import HOUR, Window
 from workflow_manager.errors import StorageError, explain
@@ -73,7 +74,7 @@ class Scene:
     def failed(self, aggregation: str, consequence: str, error: Exception) -> None:
         """Something could not be read; say what that leaves undone."""
         self.observer.notify(PartFailed(aggregation, consequence, explain(error)))
-        self.ledger.fail(aggregation, f"{consequence}: {explain(error)}")
+        self.ledger.fail(aggregation, Kind.LISTING, f"{consequence}: {explain(error)}")
 
 
 @dataclass(slots=True)

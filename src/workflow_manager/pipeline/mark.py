@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from workflow_manager.core.names import marker_content
+from workflow_manager.core.report import Kind
 from workflow_manager.core.tasks import Task
 from workflow_manager.errors import explain
 from workflow_manager.observe.events import MarkerFailed
@@ -64,7 +65,7 @@ class Marker:
 
     def _give_up(self, task: Task, error: Exception) -> None:
         self._observer.notify(MarkerFailed(task, explain(error)))
-        self._ledger.fail_task(task, f"a task was published but not marked: {explain(error)}")
+        self._ledger.fail_task(task, Kind.MARKER, f"a task was published but not marked: {explain(error)}")
         with self._lock:
             self._unmarked += 1
             too_many = self._unmarked == MOST_UNMARKED

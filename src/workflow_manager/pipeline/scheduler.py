@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import aggregation_problem, validity_infix
-from workflow_manager.core.report import RunReport
+from workflow_manager.core.report import Kind, RunReport
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import explain
 from workflow_manager.observe.events import AggregationsFound, PartFailed, RunFinished, RunStarted
@@ -90,7 +90,7 @@ class Scheduler:
             if self._queue is not None:
                 self._queue.prepare([orders.topics.intake, orders.topics.aggregate])
         except Exception as error:  # noqa: BLE001 (third-party queues may raise anything)
-            self._failed("nothing was scheduled", error)
+            self._failed(Kind.PUBLISH, "nothing was scheduled", error)
         else:
             self._work()
         report = self.progress()
@@ -109,7 +109,9 @@ class Scheduler:
             try:
                 self._start_aggregations(self._scene(sink, permission), listing)
             except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
-                self._failed("aggregations that were not found yet are left to the next run", error)
+                self._failed(
+                    Kind.LISTING, "aggregations that were not found yet are left to the next run", error
+                )
 
     def _start_aggregations(self, scene: Scene, listing: Stage) -> None:
         count = 0
@@ -161,6 +163,6 @@ class Scheduler:
             self._observer,
         )
 
-    def _failed(self, consequence: str, error: Exception) -> None:
+    def _failed(self, kind: Kind, consequence: str, error: Exception) -> None:
         self._observer.notify(PartFailed("", consequence, explain(error)))
-        self._ledger.fail("", f"{consequence}: {explain(error)}")
+        self._ledger.fail("", kind, f"{consequence}: {explain(error)}")
