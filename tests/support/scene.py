@@ -93,7 +93,8 @@ class Events:
 class Scene:
     """Buckets, a queue, and runs over them."""
 
-    def __init__(self, page_size: int = 1000) -> None:
+    def __init__(self, page_size: int = 1000, endurance: float = 60) -> None:
+        self.endurance = endurance
         self.ingestion = FaultyStore("memory://ingestion", page_size)
         self.own = FaultyStore("memory://own", page_size)
         self.peer = FaultyStore("memory://peer", page_size)
@@ -117,6 +118,7 @@ class Scene:
             Topics("intake", "aggregate"),
             is_first=False,
             lease=lease,
+            endurance=self.endurance,
         )
         buckets = Buckets(self.ingestion, self.own, self.peer)
         return Scheduler(buckets, None if dry_run else self.queue, orders, self.events)

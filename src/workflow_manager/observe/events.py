@@ -206,6 +206,20 @@ class PartFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BucketGivenUp(Event):
+    """A bucket has done nothing but fail, and is not asked again in this run."""
+
+    name: ClassVar[str] = "bucket.given_up"
+    usual: ClassVar[Severity] = Severity.ERROR
+    bucket: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.bucket} is not asked again in this run: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunStopping(Event):
     """The run starts nothing new; what is in flight is finished and marked."""
 

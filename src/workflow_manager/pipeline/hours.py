@@ -25,7 +25,7 @@ from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import Hour, Markers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
-from workflow_manager.ports import ObjectStore, Observer
+from workflow_manager.ports import Bucket, Observer
 
 # When so many names of a range have been read, it is considered whether to split what remains,
 SPLIT_AFTER = 1000
@@ -53,9 +53,9 @@ class TaskSink(Protocol):
 class Scene:
     """What all aggregations of a run have in common."""
 
-    ingestion: ObjectStore
-    own: ObjectStore
-    peer: ObjectStore
+    ingestion: Bucket
+    own: Bucket
+    peer: Bucket
     peer_infix: str
     intake: Window
     aggregation: Window

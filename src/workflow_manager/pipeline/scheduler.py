@@ -10,8 +10,15 @@ from workflow_manager.core.names import aggregation_problem, validity_infix
 from workflow_manager.core.report import Kind, RunReport
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import explain
-from workflow_manager.observe.events import AggregationsFound, PartFailed, RunFinished, RunStarted
+from workflow_manager.observe.events import (
+    AggregationsFound,
+    BucketGivenUp,
+    PartFailed,
+    RunFinished,
+    RunStarted,
+)
 from workflow_manager.pipeline.aggregation import AggregationPass
+from workflow_manager.pipeline.endurance import Endurance, EnduredBucket
 from workflow_manager.pipeline.hours import Scene, TaskSink
 from workflow_manager.pipeline.lease import Lease, Permission, Unconditional
 from workflow_manager.pipeline.ledger import Ledger
@@ -52,7 +59,8 @@ class LeaseTerms(NamedTuple):
 class Orders:
     """What a run is to do. `is_first` says which of the two data share processors we are.
 
-    Without a lease, two runs at once may schedule the same tasks.
+    Without a lease, two runs at once may schedule the same tasks. A bucket that has done nothing
+    but fail for `endurance` seconds is given up.
     """
 
     intake: Window
@@ -61,17 +69,21 @@ class Orders:
     is_first: bool
     workers: Workers = Workers()
     lease: LeaseTerms | None = None
+    endurance: float = 60.0
 
 
 class Scheduler:
     """Runs one pass over the buckets. A queue of None makes it a dry run, with no effect at all."""
 
     def __init__(self, buckets: Buckets, queue: TaskQueue | None, orders: Orders, observer: Observer) -> None:
-        self._buckets = buckets
         self._queue = queue
         self._orders = orders
         self._observer = observer
         self._ledger = Ledger(observer, dry_run=queue is None)
+        endurance = Endurance(orders.endurance, self._give_up)
+        self._ingestion = EnduredBucket(buckets.ingestion, endurance)
+        self._own = EnduredBucket(buckets.own, endurance)
+        self._peer = EnduredBucket(buckets.peer, endurance)
         self._begin = time.monotonic()
 
     def stop(self, reason: str) -> None:
@@ -98,7 +110,7 @@ class Scheduler:
         return report
 
     def _work(self) -> None:
-        marker = Marker(self._buckets.own, self._ledger, self._observer, workers=self._orders.workers.marking)
+        marker = Marker(self._own, self._ledger, self._observer, workers=self._orders.workers.marking)
         listing = Stage("list", self._orders.workers.listing, bounded=False)
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
             permission = self._permission(ending)
@@ -131,7 +143,7 @@ class Scheduler:
         terms = self._orders.lease
         if terms is None or self._queue is None:
             return Unconditional()
-        lease = Lease(self._buckets.own, terms.scope, terms.duration)
+        lease = Lease(self._own, terms.scope, terms.duration)
         lease.begin()
         ending.callback(lease.end)
         return lease
@@ -151,9 +163,9 @@ class Scheduler:
 
     def _scene(self, sink: TaskSink, permission: Permission) -> Scene:
         return Scene(
-            self._buckets.ingestion,
-            self._buckets.own,
-            self._buckets.peer,
+            self._ingestion,
+            self._own,
+            self._peer,
             validity_infix(1 if self._orders.is_first else 0),
             self._orders.intake,
             self._orders.aggregation,
@@ -162,6 +174,12 @@ class Scheduler:
             self._ledger,
             self._observer,
         )
+
+    def _give_up(self, bucket: str, error: str) -> None:
+        """Go on without the peer's bucket: batches can still be taken in. Without the others, nothing can."""
+        self._observer.notify(BucketGivenUp(bucket, error))
+        if bucket in (self._ingestion.url, self._own.url):
+            self._ledger.stop(f"{bucket} was given up")
 
     def _failed(self, kind: Kind, consequence: str, error: Exception) -> None:
         self._observer.notify(PartFailed("", consequence, explain(error)))
