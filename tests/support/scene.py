@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,6 +91,17 @@ class Events:
         return [event for event in self.seen if event.name == name]
 
 
+def orders(max_age: timedelta = 24 * HOUR) -> Orders:
+    """What a run at NOW is to do: in the last day, and aggregate the window from 16:00 to midnight."""
+    length, grace = 8 * HOUR, 4 * HOUR
+    return Orders(
+        intake_window(NOW, max_age),
+        aggregation_window(NOW - grace - length, length),
+        Topics("intake", "aggregate"),
+        is_first=False,
+    )
+
+
 class Scene:
     """Buckets, a queue, and runs over them."""
 
@@ -111,17 +123,9 @@ class Scene:
     def scheduler(
         self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None
     ) -> Scheduler:
-        length, grace = 8 * HOUR, 4 * HOUR
-        orders = Orders(
-            intake_window(NOW, max_age),
-            aggregation_window(NOW - grace - length, length),
-            Topics("intake", "aggregate"),
-            is_first=False,
-            lease=lease,
-            endurance=self.endurance,
-        )
         buckets = Buckets(self.ingestion, self.own, self.peer)
-        return Scheduler(buckets, None if dry_run else self.queue, orders, self.events)
+        given = replace(orders(max_age), lease=lease, endurance=self.endurance)
+        return Scheduler(buckets, None if dry_run else self.queue, given, self.events)
 
     def run(
         self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None

@@ -3,7 +3,7 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import aggregation_problem, validity_infix
@@ -27,16 +27,18 @@ from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.mark import Marker
 from workflow_manager.pipeline.publish import Publisher, Rehearsal, Topics
 from workflow_manager.pipeline.stage import Stage
-from workflow_manager.ports import ObjectStore, Observer, TaskQueue
+from workflow_manager.ports import Bucket, Observer, TaskQueue
+
+B_co = TypeVar("B_co", bound=Bucket, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Buckets:
+class Buckets(Generic[B_co]):
     """The three buckets of a run."""
 
-    ingestion: ObjectStore
-    own: ObjectStore
-    peer: ObjectStore
+    ingestion: B_co
+    own: B_co
+    peer: B_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +77,19 @@ class Orders:
 class Scheduler:
     """Runs one pass over the buckets. A queue of None makes it a dry run, with no effect at all."""
 
-    def __init__(self, buckets: Buckets, queue: TaskQueue | None, orders: Orders, observer: Observer) -> None:
+    def __init__(
+        self, buckets: Buckets[Bucket], queue: TaskQueue | None, orders: Orders, observer: Observer
+    ) -> None:
         self._queue = queue
         self._orders = orders
         self._observer = observer
         self._ledger = Ledger(observer, dry_run=queue is None)
         endurance = Endurance(orders.endurance, self._give_up)
-        self._ingestion = EnduredBucket(buckets.ingestion, endurance)
-        self._own = EnduredBucket(buckets.own, endurance)
-        self._peer = EnduredBucket(buckets.peer, endurance)
+        self._buckets = Buckets(
+            EnduredBucket(buckets.ingestion, endurance),
+            EnduredBucket(buckets.own, endurance),
+            EnduredBucket(buckets.peer, endurance),
+        )
         self._begin = time.monotonic()
 
     def stop(self, reason: str) -> None:
@@ -110,7 +116,7 @@ class Scheduler:
         return report
 
     def _work(self) -> None:
-        marker = Marker(self._own, self._ledger, self._observer, workers=self._orders.workers.marking)
+        marker = Marker(self._buckets.own, self._ledger, self._observer, workers=self._orders.workers.marking)
         listing = Stage("list", self._orders.workers.listing, bounded=False)
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
             permission = self._permission(ending)
@@ -143,7 +149,7 @@ class Scheduler:
         terms = self._orders.lease
         if terms is None or self._queue is None:
             return Unconditional()
-        lease = Lease(self._own, terms.scope, terms.duration)
+        lease = Lease(self._buckets.own, terms.scope, terms.duration)
         lease.begin()
         ending.callback(lease.end)
         return lease
@@ -163,9 +169,9 @@ class Scheduler:
 
     def _scene(self, sink: TaskSink, permission: Permission) -> Scene:
         return Scene(
-            self._ingestion,
-            self._own,
-            self._peer,
+            self._buckets.ingestion,
+            self._buckets.own,
+            self._buckets.peer,
             validity_infix(1 if self._orders.is_first else 0),
             self._orders.intake,
             self._orders.aggregation,
@@ -178,7 +184,7 @@ class Scheduler:
     def _give_up(self, bucket: str, error: str) -> None:
         """Go on without the peer's bucket: batches can still be taken in. Without the others, nothing can."""
         self._observer.notify(BucketGivenUp(bucket, error))
-        if bucket in (self._ingestion.url, self._own.url):
+        if bucket in (self._buckets.ingestion.url, self._buckets.own.url):
             self._ledger.stop(f"{bucket} was given up")
 
     def _failed(self, kind: Kind, consequence: str, error: Exception) -> None:
