@@ -85,6 +85,8 @@ class Scheduler:
         self._observer = observer
         self._ledger = Ledger(observer, dry_run=queue is None)
         endurance = Endurance(orders.endurance, self._give_up)
+        # Not one that can be given up: a lease that is left behind keeps the next run from working.
+        self._lease_bucket = buckets.own
         self._buckets = Buckets(
             EnduredBucket(buckets.ingestion, endurance),
             EnduredBucket(buckets.own, endurance),
@@ -149,7 +151,7 @@ class Scheduler:
         terms = self._orders.lease
         if terms is None or self._queue is None:
             return Unconditional()
-        lease = Lease(self._buckets.own, terms.scope, terms.duration)
+        lease = Lease(self._lease_bucket, terms.scope, terms.duration)
         lease.begin()
         ending.callback(lease.end)
         return lease
