@@ -46,11 +46,14 @@ class Cloud:
         for server in self.servers:
             server.always = fault
 
+    def flags(self) -> list[str]:
+        """The flags that every run needs."""
+        named = zip(BUCKET_FLAGS, self.buckets, strict=True)
+        return [*(f"--{flag}={bucket.url}" for flag, bucket in named), *self.topics.flags]
+
     def run(self, *arguments: str, timeout: float = 60) -> Outcome:
         """One pass."""
-        named = zip(BUCKET_FLAGS, self.buckets, strict=True)
-        flags = [f"--{flag}={bucket.url}" for flag, bucket in named]
-        return call(COMMAND, ["run", *flags, *self.topics.flags, *arguments], self.environ, timeout)
+        return call(COMMAND, ["run", *self.flags(), *arguments], self.environ, timeout)
 
     def markers(self) -> set[str]:
         """The keys of all markers, without any lease. From now on, nothing goes wrong any more."""
