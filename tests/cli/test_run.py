@@ -200,8 +200,10 @@ class TestBadInput:
         self, deployment: Deployment
     ) -> None:
         flags = changed(deployment.flags(), peer_validation_input="file:///no/such/directory")
-        outcome = call(deployment.command, ["run", *flags, *NOW])
+        outcome = call(deployment.command, ["run", *flags, *NOW, "--log-level=error"])
         assert outcome.status == 1
+        assert [event["event"] for event in outcome.events] == ["part.failed", "run.finished"]
+        assert "1 failure (1 listing)" in outcome.events[-1]["message"]
         assert len(deployment.tasks("intake")) == 1
         assert deployment.tasks("aggregate") == []
 

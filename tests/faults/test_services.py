@@ -81,6 +81,7 @@ def scenery(request: pytest.FixtureRequest) -> Iterator[Scenery]:
         for part in PARTS:
             scenery.ingestion.put(f"{key}.batch{part}", b"")
         scenery.peer.put(f"{key}.validity_0.sig", b"")
+    scenery.ingestion.put(f"{AGGREGATIONS[0]}/2026/11/22/zz/malformed", b"")
     yield scenery
     scenery.ingestion.close()
     scenery.peer.close()
@@ -91,6 +92,16 @@ def cloud(scenery: Scenery) -> Iterator[Cloud]:
     """A deployment with something to do, and a queue and a bucket of markers with nothing in them."""
     with scenery.deployment() as cloud:
         yield cloud
+
+
+def written(seen: Seen) -> str:
+    """What names the object that a request writes, if it writes one."""
+    return seen.path if seen.method == "PUT" else seen.body.decode() if "/upload/" in seen.path else ""
+
+
+def marks(seen: Seen) -> bool:
+    """Whether a request writes a marker; no lease."""
+    return "task-markers/intake-" in written(seen) or "task-markers/aggregate-" in written(seen)
 
 
 class Chance:
@@ -132,6 +143,34 @@ def test_a_tenth_of_all_requests_fails_and_all_is_scheduled(way: str, cloud: Clo
     counts = taken(cloud)
     assert set(counts) == TASKS
     assert counts - Counter(TASKS) <= chance.explained
+
+
+def test_one_failure_of_each_kind_affects_only_itself_and_is_told(cloud: Cloud, tmp_path: Path) -> None:
+    bucket = cloud.buckets[0].url.rpartition("/")[2]
+
+    def refused(seen: Seen) -> bool:
+        listing = bucket in seen.path and "prefix=owls" in seen.path
+        publish = any(b"aggregation-start" in message for message in cloud.topics.sent(seen))
+        marker = f"task-markers/intake-{AGGREGATIONS[0]}-{TIME.replace('/', '-')}-b-07" in written(seen)
+        return listing or publish or marker
+
+    cloud.meet_with(Chance("access refused", cloud, among=refused))
+    file = tmp_path / "wm.prom"
+    outcome = cloud.run(*NOW, f"--metrics-file={file}")
+    assert outcome.status == 1
+    finished = outcome.events[-1]
+    assert finished["event"] == "run.finished"
+    assert finished["message"] == (
+        "scheduled 24 intake tasks and 0 aggregation tasks of 3 aggregations; 1 malformed object;"
+        " 4 failures (1 listing, 2 publish, 1 marker)"
+    )
+    told = file.read_text()
+    for kind, count in (("listing", 1), ("publish", 2), ("marker", 1)):
+        assert finished[f"{kind} failures"] == count
+        assert f'workflow_manager_failures{{kind="{kind}"}} {count}.0' in told
+    assert "workflow_manager_last_failure_seconds" in told
+    assert len(cloud.markers()) == 23
+    assert set(taken(cloud)) == {task for task in TASKS if TIME in task and not task.startswith("owls")}
 
 
 @pytest.mark.parametrize("way", FOR_GOOD)
@@ -189,12 +228,6 @@ class TestFromSomeMomentOn:
         counts = first + taken(cloud)
         assert set(counts) == TASKS
         assert counts.total() - len(TASKS) == first.total() - len(markers)
-
-
-def marks(seen: Seen) -> bool:
-    """Whether a request writes a marker; no lease."""
-    written = seen.path if seen.method == "PUT" else seen.body.decode() if "/upload/" in seen.path else ""
-    return "task-markers/intake-" in written or "task-markers/aggregate-" in written
 
 
 def test_thousands_of_listings_that_hang_do_not_add_up(server: Faulty, tmp_path: Path) -> None:

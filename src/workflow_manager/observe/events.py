@@ -11,13 +11,18 @@ from typing import ClassVar
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.plan import Skip
-from workflow_manager.core.report import FIGURES, Kind, RunReport
+from workflow_manager.core.report import RunReport
 from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import Window
-from workflow_manager.observe.wording import as_fields, counted, describe, quote, span
-
-# The figures that the last line of a run has.
-_TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
+from workflow_manager.observe.wording import (
+    as_fields,
+    counted,
+    describe,
+    outcome,
+    outcome_fields,
+    quote,
+    span,
+)
 
 
 class Severity(StrEnum):
@@ -273,31 +278,11 @@ class RunFinished(Event):
 
     @property
     def message(self) -> str:
-        total = self.report.total()
-        did = "would schedule" if self.report.dry_run else "scheduled"
-        text = (
-            f"{did} {counted(total.intake_tasks_scheduled, 'intake task')}"
-            f" and {counted(total.aggregation_tasks_scheduled, 'aggregation task')}"
-            f" of {counted(len(self.report.figures), 'aggregation')}"
-        )
-        if total.malformed_objects_found:
-            text += f"; {counted(total.malformed_objects_found, 'malformed object')}"
-        if self.report.failure_count:
-            kinds = (f"{count} {kind}" for kind, count in self.report.failed.items() if count)
-            text += f"; {counted(self.report.failure_count, 'failure')} ({', '.join(kinds)})"
-        return f"{text}; stopped early: {self.report.stopped}" if self.report.stopped else text
+        return outcome(self.report)
 
     @property
     def fields(self) -> Mapping[str, object]:
-        total = self.report.total()
-        return {
-            "succeeded": self.report.succeeded,
-            **{figure.replace("_", " "): getattr(total, figure) for figure in _TOLD},
-            "failures": self.report.failure_count,
-            **{f"{kind} failures": self.report.failed.get(kind, 0) for kind in Kind},
-            "stopped": self.report.stopped,
-            "runtime seconds": round(self.report.runtime_seconds, 3),
-        }
+        return outcome_fields(self.report)
 
 
 @dataclass(frozen=True, slots=True)
