@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import ClassVar, Protocol, Self
 
 from workflow_manager.errors import QueueError
-from workflow_manager.observe.events import Event
+from workflow_manager.observe.event import Event
 
 
 @dataclass(frozen=True, slots=True)

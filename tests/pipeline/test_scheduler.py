@@ -10,7 +10,7 @@ from support.scene import Scene, small_limits
 from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import QueueError
-from workflow_manager.observe.events import Severity
+from workflow_manager.observe.event import Severity
 from workflow_manager.pipeline import hours, mark
 
 IN_BOTH = "2026/11/22/17/05"  # lies in the intake and in the aggregation window

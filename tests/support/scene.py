@@ -9,7 +9,7 @@ from typing import Any
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.windows import HOUR, aggregation_window, intake_window
 from workflow_manager.errors import QueueError, StorageError
-from workflow_manager.observe.events import Event
+from workflow_manager.observe.event import Event
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, Orders, Scheduler
 from workflow_manager.ports import Limits, Message

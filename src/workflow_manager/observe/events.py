@@ -5,8 +5,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import ClassVar
 
 from workflow_manager.core.batches import Malformed
@@ -14,8 +13,8 @@ from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import Window
+from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import (
-    as_fields,
     counted,
     describe,
     outcome,
@@ -23,41 +22,6 @@ from workflow_manager.observe.wording import (
     quote,
     span,
 )
-
-
-class Severity(StrEnum):
-    """How much an event matters, in the words of Google Cloud Logging."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Anything that happens in a run."""
-
-    name: ClassVar[str]
-    usual: ClassVar[Severity] = Severity.INFO
-
-    @property
-    def severity(self) -> Severity:
-        """How much it matters; of most events, always the same."""
-        return self.usual
-
-    @property
-    def message(self) -> str:
-        """One sentence for a person."""
-        raise NotImplementedError
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        """The facts, by the names that they have in a JSON log line."""
-        facts: dict[str, object] = {}
-        for field in fields(self):
-            facts.update(as_fields(field.name, getattr(self, field.name)))
-        return facts
 
 
 @dataclass(frozen=True, slots=True)
