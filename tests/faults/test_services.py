@@ -28,10 +28,24 @@ from support.command import call
 from support.scene import PARTS
 
 SHARE = 0.1
-# So that a run over services that do not answer ends soon,
-IMPATIENT = ("--connect-timeout=1s", "--read-timeout=300ms", "--request-tries=2", "--request-timeout=1s")
-# which is to say within ten times the two (see docs/how-to/troubleshoot.md), and what it takes to start.
-LONGEST = 10 * (1 + 0.3) + 20
+
+
+def patience(request: float, read: float) -> tuple[str, ...]:
+    return (
+        "--connect-timeout=1s",
+        f"--read-timeout={read}s",
+        "--request-tries=2",
+        f"--request-timeout={request}s",
+    )
+
+
+def longest(request: float, read: float) -> float:
+    """How long a run takes at most, by docs/explanation/how-it-works.md, and what it needs to start."""
+    return 10 * (request + read) + 20
+
+
+NONE = (1, 0.3)  # where nothing answers in any case
+SOME = (2, 1)  # where some requests are to succeed, be the machine ever so busy
 AGGREGATIONS = ("kittens-seen", "puppies-heard", "owls")
 BATCHES = [f"b-{number:02}" for number in range(12)]
 TIME = "2026/11/22/17/05"  # lies in both windows
@@ -176,7 +190,7 @@ def test_one_failure_of_each_kind_affects_only_itself_and_is_told(cloud: Cloud, 
 @pytest.mark.parametrize("way", FOR_GOOD)
 def test_every_request_fails_and_the_run_ends_and_says_on_which_bucket(way: str, cloud: Cloud) -> None:
     cloud.meet_with(Chance(way, cloud))
-    outcome = cloud.run(*NOW, *IMPATIENT, timeout=LONGEST)
+    outcome = cloud.run(*NOW, *patience(*NONE), timeout=longest(*NONE))
     assert outcome.status == 1
     assert f"could not list {cloud.buckets[0].url}" in outcome.event("part.failed")["message"]
     assert outcome.event("run.finished")["listing failures"] == 1
@@ -190,7 +204,7 @@ class TestFromSomeMomentOn:
     @pytest.mark.parametrize("way", ["no answer", "lost answer"])
     def test_publishing_fails_and_nothing_is_marked(self, way: str, cloud: Cloud) -> None:
         cloud.meet_with(Chance(way, cloud, among=lambda seen: bool(cloud.topics.sent(seen))))
-        outcome = cloud.run(*NOW, *IMPATIENT, timeout=LONGEST)
+        outcome = cloud.run(*NOW, *patience(*SOME), timeout=longest(*SOME))
         assert outcome.status == 1
         assert cloud.markers() == set()
         finished = outcome.event("run.finished")
@@ -201,7 +215,7 @@ class TestFromSomeMomentOn:
     @pytest.mark.parametrize("way", ["no answer", "throttled"])
     def test_markers_fail_and_each_repeat_is_announced(self, way: str, cloud: Cloud) -> None:
         cloud.meet_with(Chance(way, cloud, among=marks))
-        outcome = cloud.run(*NOW, *IMPATIENT, timeout=LONGEST)
+        outcome = cloud.run(*NOW, *patience(*SOME), timeout=longest(*SOME))
         assert outcome.status == 1
         assert cloud.markers() == set()
         finished = outcome.event("run.finished")
@@ -218,7 +232,7 @@ class TestFromSomeMomentOn:
         requests = itertools.count()
         chance = Chance(way, cloud, among=lambda _: next(requests) >= moment)
         cloud.meet_with(chance)
-        outcome = cloud.run(*NOW, *IMPATIENT, timeout=LONGEST)
+        outcome = cloud.run(*NOW, *patience(*SOME), timeout=longest(*SOME))
         assert outcome.status == 1
         first = taken(cloud)
         markers = cloud.markers()
@@ -243,7 +257,7 @@ def test_thousands_of_listings_that_hang_do_not_add_up(server: Faulty, tmp_path:
     flags += ["--task-queue-kind=sqlite", f"--sqlite-path={tmp_path}/tasks.db"]
     flags += ["--intake-tasks-topic=intake", "--aggregate-tasks-topic=aggregate", "--max-list-workers=2"]
     environ = {"AWS_ENDPOINT_URL": server.url, **KEYS}
-    outcome = call(COMMAND, ["run", *flags, *NOW, *IMPATIENT], environ, LONGEST)
+    outcome = call(COMMAND, ["run", *flags, *NOW, *patience(*NONE)], environ, longest(*NONE))
     assert outcome.status == 1
     given_up = outcome.event("bucket.given_up")
     assert given_up["bucket"] == "s3://us-east-1/ingestor-input"
