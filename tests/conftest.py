@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("servers.fixtures",)
+pytest_plugins = ("servers.fixtures", "support.tally")
 
 ROOT = Path(__file__).parent.parent
 

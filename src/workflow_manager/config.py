@@ -29,6 +29,7 @@ class Config:
     lease_duration: timedelta = timedelta(minutes=2)
     shutdown_grace: timedelta = timedelta(seconds=20)
     run_timeout: timedelta | None = None
+    request_timeout: timedelta = timedelta(minutes=2)
     push_gateway: str = ""
     k8s_namespace: str = ""
     ingestor_label: str = ""
@@ -78,6 +79,7 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
         lease_duration=given.get("lease-duration", timedelta, timedelta(minutes=2)),
         shutdown_grace=given.get("shutdown-grace", timedelta, timedelta(seconds=20)),
         run_timeout=given.get("run-timeout", timedelta, timedelta(0)) or None,
+        request_timeout=given.get("request-timeout", timedelta, timedelta(minutes=2)),
         push_gateway=given.text("push-gateway"),
         k8s_namespace=given.text("k8s-namespace"),
         ingestor_label=given.text("ingestor-label"),

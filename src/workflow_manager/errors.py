@@ -27,6 +27,10 @@ class StorageError(WorkflowManagerError):
     """A bucket could not be listed, read or written; `subject` is its URL and the key."""
 
 
+class GivenUpError(StorageError):
+    """A bucket has failed so long that this run does not ask it again. Nothing was sent."""
+
+
 class QueueError(WorkflowManagerError):
     """A message was not acknowledged; `subject` is the topic or the task."""
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import ClassVar, Protocol, Self
 
 from workflow_manager.errors import QueueError
-from workflow_manager.observe.events import Event
+from workflow_manager.observe.event import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,14 @@ class Settings:
     patience: Patience = field(default_factory=Patience)
 
 
-class ObjectStore(Protocol):
-    """One bucket: objects with keys, in the order of their UTF-8 bytes. Safe for use by many threads.
+class Bucket(Protocol):
+    """What a run does with a bucket: objects with keys, in the order of their UTF-8 bytes.
 
-    Methods raise StorageError, after whatever retries make sense for the service.
-    Constructing or opening a store sends no request.
+    Safe for use by many threads. Methods raise StorageError, after whatever retries make sense
+    for the service.
     """
 
     url: str
-
-    @classmethod
-    def open(cls, url: str, settings: Settings) -> Self:
-        """The bucket at `url`; raises ConfigError if that, or its identity, cannot be right."""
-        ...
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """The keys with `prefix` that are greater than `after` and, if given, less than `before`.
@@ -89,6 +84,23 @@ class ObjectStore(Protocol):
         """Write an object, or replace it. It is durable when this returns, and never seen in part."""
         ...
 
+    def delete(self, key: str) -> None:
+        """Remove an object; it is no error if there is none."""
+        ...
+
+    def unstorable(self, key: str) -> str | None:
+        """Why no object of this name can ever be put here, or None if one can. Sends no request."""
+        ...
+
+
+class ObjectStore(Bucket, Protocol):
+    """A bucket as an adapter has it. Constructing or opening one sends no request."""
+
+    @classmethod
+    def open(cls, url: str, settings: Settings) -> Self:
+        """The bucket at `url`; raises ConfigError if that, or its identity, cannot be right."""
+        ...
+
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """Write an object unless it exists; whether it was written. Of several at once, one wins."""
         ...
@@ -97,16 +109,8 @@ class ObjectStore(Protocol):
         """The content of an object, or None if there is no object of this name."""
         ...
 
-    def delete(self, key: str) -> None:
-        """Remove an object; it is no error if there is none."""
-        ...
-
     def identity(self) -> str:
         """Who we are to the service, for a person to read. May ask the service, and so may fail."""
-        ...
-
-    def unstorable(self, key: str) -> str | None:
-        """Why no object of this name can ever be put here, or None if one can. Sends no request."""
         ...
 
     def close(self) -> None:

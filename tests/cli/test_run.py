@@ -105,7 +105,7 @@ class TestOnATerminal:
     def test_there_is_a_table_and_colour_unless_no_color_is_set(self, deployment: Deployment) -> None:
         coloured = on_a_terminal(deployment, {"NO_COLOR": ""})
         assert "aggregation task" in coloured
-        assert "1 batches scheduled" in coloured
+        assert "1 batch scheduled" in coloured
         assert "\x1b[36mINFO" in coloured
         assert "\x1b[" not in on_a_terminal(deployment, {"NO_COLOR": "1"})
 
@@ -200,8 +200,10 @@ class TestBadInput:
         self, deployment: Deployment
     ) -> None:
         flags = changed(deployment.flags(), peer_validation_input="file:///no/such/directory")
-        outcome = call(deployment.command, ["run", *flags, *NOW])
+        outcome = call(deployment.command, ["run", *flags, *NOW, "--log-level=error"])
         assert outcome.status == 1
+        assert [event["event"] for event in outcome.events] == ["part.failed", "run.finished"]
+        assert "1 failure (1 listing)" in outcome.events[-1]["message"]
         assert len(deployment.tasks("intake")) == 1
         assert deployment.tasks("aggregate") == []
 

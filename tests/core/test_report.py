@@ -1,11 +1,11 @@
 """A run's outcome."""
 
-from workflow_manager.core.report import Figures, RunReport
+from workflow_manager.core.report import Figures, Kind, RunReport
 
 
 def test_a_run_succeeds_only_without_failures_and_to_its_end() -> None:
     assert RunReport(dry_run=False).succeeded
-    assert not RunReport(dry_run=False, failure_count=1).succeeded
+    assert not RunReport(dry_run=False, failed={Kind.MARKER: 1}).succeeded
     assert not RunReport(dry_run=False, stopped="SIGTERM received").succeeded
 
 

@@ -1,140 +1,187 @@
-"""Any history of arrivals, runs and faults: nothing is lost, and every repeat has a cause."""
+"""Any history of arrivals, runs and faults: nothing is lost, and every repeat has a cause.
 
-import random
+`WORKFLOW_MANAGER_EXAMPLES=1000 make test` tries as many histories.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from support.scene import FaultyQueue, FaultyStore, Scene, small_limits
-from workflow_manager.errors import QueueError, StorageError
+from support.injection import HARMLESS, Fault, Injection, Place, ShakyBucket, ShakyQueue, names
+from support.scene import PARTS, Events, orders, small_limits
+from workflow_manager.core.report import RunReport
 from workflow_manager.pipeline import mark
-from workflow_manager.ports import Message
+from workflow_manager.pipeline.scheduler import Buckets, Scheduler
+from workflow_manager.ports import ObjectStore, TaskQueue
+from workflow_manager.queues.memory import MemoryQueue
+from workflow_manager.queues.sqlite import SqliteQueue
+from workflow_manager.storage.local import LocalStore
+from workflow_manager.storage.memory import MemoryStore
 
+EXAMPLES = int(os.environ.get("WORKFLOW_MANAGER_EXAMPLES", "100"))
 TIMES = ["2026/11/22/17/05", "2026/11/22/23/59", "2026/11/23/03/05", "2026/11/23/09/00"]
 AGGREGATIONS = ["agg", "agg-2026", "b c"]
-
-
-class Chance:
-    """Decides which calls fail, and how: before they have an effect, or after."""
-
-    def __init__(self) -> None:
-        self.random = random.Random(0)
-        self.share = 0.0
-        self.injected = 0
-
-    def strikes(self) -> bool:
-        struck = self.random.random() < self.share
-        self.injected += struck
-        return struck
-
-
-class ShakyStore(FaultyStore):
-    """A bucket whose calls fail by chance; a write may fail after it was made."""
-
-    chance: Chance
-
-    def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
-        for page in super().list_keys(prefix, after, before):
-            if self.chance.strikes():
-                raise StorageError("list", self.url, "injected")
-            yield page
-
-    def put(self, key: str, body: bytes) -> None:
-        if self.chance.strikes():
-            raise StorageError("write", self.url, "injected before")
-        super().put(key, body)
-        if self.chance.strikes():
-            raise StorageError("write", self.url, "injected after")
-
-
-class ShakyQueue(FaultyQueue):
-    """A queue whose requests or messages fail by chance, before or after they were taken."""
-
-    chance: Chance
-
-    def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
-        if self.chance.strikes():
-            raise QueueError("publish to", topic, "injected before")
-        outcomes = super().publish(topic, messages)
-        if self.chance.strikes():
-            raise QueueError("publish to", topic, "injected after")
-        return [QueueError("publish to", topic, "one") if self.chance.strikes() else out for out in outcomes]
+PLACES = st.frozensets(st.sampled_from(Place), min_size=1)
+KINDS = st.frozensets(st.sampled_from(Fault), min_size=1)
+SHARES = st.sampled_from([0.02, 0.1, 0.3, 1.0])
 
 
 class Histories(RuleBasedStateMachine):
-    """Uploads, validations, and runs with and without faults, in any order."""
+    """Uploads, validations, and runs with and without faults, in any order, over what is in memory."""
+
+    def parts(self) -> tuple[dict[str, ObjectStore], TaskQueue]:
+        """The real buckets and the real queue."""
+        buckets = {name: MemoryStore(f"memory://{name}", 5) for name in ("ingestion", "own", "peer")}
+        return {**buckets}, MemoryQueue()
+
+    def bodies(self, topic: str) -> Iterable[bytes]:
+        """The messages that the real queue has."""
+        assert isinstance(self.queue.queue, MemoryQueue)
+        return [message.body for message in self.queue.queue.published.get(topic, [])]
 
     @initialize(seed=st.integers(0, 2**32))
     def begin(self, seed: int) -> None:
-        mark.FIRST_PAUSE = 0
-        self.chance = Chance()
-        self.chance.random.seed(seed)
-        self.scene = Scene(page_size=5)
-        for name in ("ingestion", "own", "peer"):
-            store = ShakyStore(f"memory://{name}", 5)
-            store.chance = self.chance
-            setattr(self.scene, name, store)
-        self.scene.queue = queue = ShakyQueue()
-        queue.chance = self.chance
-        queue.limits = small_limits(messages=3)  # type: ignore[misc] # a queue with small requests
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(mark, "FIRST_PAUSE", 0)
+        self.injection = Injection(seed)
+        self.real, queue = self.parts()
+        self.shaky = {name: ShakyBucket(bucket, self.injection) for name, bucket in self.real.items()}
+        self.queue = ShakyQueue(queue, self.injection)
+        self.queue.limits = small_limits(messages=3)  # type: ignore[misc] # a queue with small requests
         self.ready: set[tuple[str, str, str]] = set()
+        self.arrived = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "patch"):
+            self.patch.undo()
+
+    def scheduler(self) -> Scheduler:
+        return Scheduler(Buckets(**self.shaky), self.queue, orders(), Events())
 
     @rule(
         aggregation=st.sampled_from(AGGREGATIONS),
         time=st.sampled_from(TIMES),
-        batch=st.uuids().map(str),
+        batches=st.lists(st.uuids().map(str), min_size=1, max_size=8, unique=True),
         validated=st.booleans(),
     )
-    def upload(self, aggregation: str, time: str, batch: str, *, validated: bool) -> None:
-        self.scene.ingest(aggregation, time, batch)
-        if validated:
-            self.scene.validate(aggregation, time, batch)
-        self.ready.add((aggregation, time, batch))
+    def upload(self, aggregation: str, time: str, batches: list[str], *, validated: bool) -> None:
+        for batch in batches:
+            for part in PARTS:
+                self.real["ingestion"].put(f"{aggregation}/{time}/{batch}.batch{part}", b"")
+            if validated:
+                self.real["peer"].put(f"{aggregation}/{time}/{batch}.validity_0.sig", b"")
+            self.ready.add((aggregation, time, batch))
 
-    @rule(share=st.sampled_from([0.02, 0.1, 0.3, 1.0]))
-    def run_with_faults(self, share: float) -> None:
-        self.chance.share = share
-        before = self.chance.injected
-        report = self.scene.run()
-        self.chance.share = 0
-        if self.chance.injected == before:
-            assert report.succeeded
+    def upload_some(self) -> None:
+        """Something is due whenever there are to be faults."""
+        for aggregation in AGGREGATIONS:
+            batches = [f"batch-{self.arrived + number}" for number in range(5)]
+            self.arrived += len(batches)
+            self.upload(aggregation, TIMES[0], batches, validated=True)
 
-    @rule()
-    def run_that_is_stopped(self) -> None:
-        scheduler = self.scene.scheduler()
-        self.scene.queue.before_publish = lambda: scheduler.stop("SIGTERM received")
-        scheduler.run()
-        self.scene.queue.before_publish = lambda: None
+    @rule(share=SHARES, places=PLACES, kinds=KINDS)
+    def run_with_faults(self, share: float, places: frozenset[Place], kinds: frozenset[Fault]) -> None:
+        self.upload_some()
+        before = self.injection.injected.total()
+        self.injection.begin(share, places, kinds - {Fault.HANG})
+        report = self.scheduler().run()
+        self.injection.end()
+        if self.injection.injected.total() == before or kinds <= HARMLESS:
+            assert report.succeeded, report.failures
+
+    @rule(share=SHARES, places=PLACES, kinds=KINDS)
+    def run_that_hangs_and_is_stopped(
+        self, share: float, places: frozenset[Place], kinds: frozenset[Fault]
+    ) -> None:
+        self.upload_some()
+        scheduler = self.scheduler()
+
+        def when_it_hangs() -> None:
+            self.injection.hanging.wait()
+            scheduler.stop("--run-timeout is over")
+            self.injection.end()
+
+        self.injection.begin(share, places, {*kinds, Fault.HANG})
+        waiting = threading.Thread(target=when_it_hangs)
+        waiting.start()
+        before = self.injection.injected[Fault.HANG]
+        report = scheduler.run()
+        hung = self.injection.injected[Fault.HANG] > before
+        self.injection.hanging.set()  # for the thread, if nothing did
+        waiting.join()
+        if hung:
+            assert report.stopped
 
     @rule()
     def run_cleanly(self) -> None:
-        assert self.scene.run().succeeded
+        report = self.clean_run()
         taken = {
             (body["aggregation-id"], body["date"], body["batch-id"])
-            for body in self.scene.queue.bodies("intake")
+            for body in map(json.loads, self.bodies("intake"))
         }
         assert taken == self.ready, "every ready batch has been published"
-        nothing = self.scene.run().total()
+        assert report.succeeded
+        nothing = self.clean_run().total()
         assert nothing.intake_tasks_scheduled == nothing.aggregation_tasks_scheduled == 0
 
-    @invariant()
-    def no_marker_without_a_message(self) -> None:
-        published = {message.key for queue in self.scene.queue.published.values() for message in queue}
-        assert set(self.scene.markers()) <= published
+    def clean_run(self) -> RunReport:
+        report = self.scheduler().run()
+        assert report.succeeded, report.failures
+        return report
 
     @invariant()
-    def each_repeat_has_a_fault(self) -> None:
-        keys = Counter(message.key for queue in self.scene.queue.published.values() for message in queue)
-        repeats = sum(count - 1 for count in keys.values())
-        # A fault may concern a whole request of three messages.
-        assert repeats <= 3 * self.chance.injected
+    def no_marker_without_an_acknowledged_message(self) -> None:
+        markers = {name for name in names(self.real["own"]) if name.startswith("task-markers/")}
+        assert markers <= self.queue.acknowledged
+
+    @invariant()
+    def each_repeat_of_a_task_is_explained_by_a_fault_that_befell_it(self) -> None:
+        repeats = Counter({task: count - 1 for task, count in self.queue.taken.items()})
+        assert repeats <= self.injection.explained, repeats - self.injection.explained
+
+    @invariant()
+    def the_real_queue_has_what_it_took(self) -> None:
+        found = sum(len(list(self.bodies(topic))) for topic in ("intake", "aggregate"))
+        assert found == self.queue.taken.total()
 
 
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(
-    max_examples=40, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+class HistoriesOnDisk(Histories):
+    """The same, over directories and an SQLite file."""
+
+    def parts(self) -> tuple[dict[str, ObjectStore], TaskQueue]:
+        self.directory = Path(tempfile.mkdtemp())
+        for name in ("ingestion", "own", "peer"):
+            (self.directory / name).mkdir()
+        buckets = {name: LocalStore(f"{self.directory}/{name}") for name in ("ingestion", "own", "peer")}
+        return {**buckets}, SqliteQueue(str(self.directory / "tasks.db"))
+
+    def bodies(self, topic: str) -> Iterable[bytes]:
+        assert isinstance(self.queue.queue, SqliteQueue)
+        if not (self.directory / "tasks.db").exists():
+            return []
+        return [message.body for message in self.queue.queue.peek(topic)]
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "queue"):
+            self.queue.queue.close()
+            shutil.rmtree(self.directory)
+
+
+QUICK = settings(
+    max_examples=EXAMPLES, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestHistories = pytest.mark.timeout(60 + EXAMPLES)(Histories.TestCase)
+TestHistories.settings = QUICK
+TestHistoriesOnDisk = pytest.mark.timeout(60 + EXAMPLES)(HistoriesOnDisk.TestCase)
+TestHistoriesOnDisk.settings = settings(QUICK, max_examples=max(10, EXAMPLES // 6))

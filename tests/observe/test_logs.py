@@ -9,7 +9,8 @@ import pytest
 from workflow_manager.core.names import Batch
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.tasks import IntakeTask
-from workflow_manager.observe.events import AggregationSkipped, RunStopping, Severity, TaskScheduled
+from workflow_manager.observe.event import Severity
+from workflow_manager.observe.events import AggregationSkipped, RunStopping, TaskScheduled
 from workflow_manager.observe.logs import Logs, printable
 
 TASK = IntakeTask("kittens-seen", Batch("2026/11/23/03/05", "b8a5"))

@@ -9,7 +9,7 @@ import pytest
 
 from servers.pushgateway import pushed, pushgateway
 from support.command import metrics as parsed
-from workflow_manager.core.report import FIGURES, Figures, RunReport
+from workflow_manager.core.report import FIGURES, Figures, Kind, RunReport
 from workflow_manager.errors import MetricsError
 from workflow_manager.observe import metrics
 
@@ -19,7 +19,7 @@ SUCCESS = RunReport(
     figures={"agg": Figures(ingestions_found=3), 'odd "\n\\ name': Figures(malformed_objects_found=1)},
     runtime_seconds=1.5,
 )
-FAILURE = RunReport(dry_run=False, figures={"agg": Figures(ingestions_found=4)}, failure_count=1)
+FAILURE = RunReport(dry_run=False, figures={"agg": Figures(ingestions_found=4)}, failed={Kind.PUBLISH: 2})
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,15 @@ def test_the_file_has_the_same_and_keeps_the_other_outcome(tmp_path: Path) -> No
     assert found["workflow_manager_ingestions_found"] == {"agg": 4}
     metrics.write(SUCCESS, 300, file, {})
     assert parsed(file.read_text())["workflow_manager_last_failure_seconds"] == {"": 200}
+
+
+def test_failures_are_counted_by_kind_and_those_of_an_earlier_run_go(tmp_path: Path) -> None:
+    file = tmp_path / "wm.prom"
+    metrics.write(FAILURE, 100, file, {})
+    assert 'workflow_manager_failures{kind="publish"} 2.0' in file.read_text()
+    metrics.write(SUCCESS, 200, file, {})
+    for kind in Kind:
+        assert f'workflow_manager_failures{{kind="{kind}"}} 0.0' in file.read_text()
 
 
 def test_the_file_is_replaced_at_once(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.scene import Scene, small_limits
+from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import QueueError
+from workflow_manager.observe.event import Severity
 from workflow_manager.pipeline import hours, mark
 
 IN_BOTH = "2026/11/22/17/05"  # lies in the intake and in the aggregation window
@@ -252,6 +254,25 @@ class TestIsolation:
         report = scene.run()
         assert not report.succeeded
         assert "memory://ingestion" in report.failures[0].message
+
+    def test_the_last_line_says_what_failed_and_how_often(self, scene: Scene) -> None:
+        for aggregation in ("broken", "markers", "tasks"):
+            scene.ingest(aggregation, IN_INTAKE, f"of-{aggregation}")
+        scene.ingest("agg", IN_INTAKE, "b")
+        scene.ingestion.put("agg/2026/11/22/zz/x", b"")
+        scene.ingestion.fails = lambda operation, name: name == "broken/"
+        scene.own.fails = lambda operation, name: operation == "put" and "intake-markers" in name
+        scene.queue.refuses_message = lambda message: b"of-tasks" in message.body
+        report = scene.run()
+        assert scene.taken_in() == ["b", "of-markers"]
+        assert report.failed == {Kind.LISTING: 1, Kind.PUBLISH: 1, Kind.MARKER: 1}
+        assert scene.events.seen[-1].severity is Severity.ERROR
+        assert scene.events.seen[-1].message == (
+            "scheduled 2 intake tasks and 0 aggregation tasks of 4 aggregations; 1 malformed object;"
+            " 3 failures (1 listing, 1 publish, 1 marker)"
+        )
+        facts = scene.events.seen[-1].fields
+        assert [facts[f"{kind} failures"] for kind in ("listing", "publish", "marker")] == [1, 1, 1]
 
     def test_a_listing_out_of_order_is_refused_rather_than_believed(self, scene: Scene) -> None:
         scene.ingest("agg", IN_INTAKE, "b")

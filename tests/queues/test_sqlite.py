@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Message
+from workflow_manager.queues import sqlite as sqlite_queue
 from workflow_manager.queues.sqlite import SqliteQueue
 from workflow_manager.testing.queue_contract import messages
 
@@ -49,6 +51,19 @@ def test_opening_makes_nothing(queue: SqliteQueue, path: Path) -> None:
     assert not path.exists()
     queue.prepare([])
     assert path.exists()
+
+
+def test_whoever_has_waited_for_its_neighbours_does_not_wait_as_long_for_others_once_more(
+    queue: SqliteQueue, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_queue, "_BUSY_TIMEOUT", 3600)
+    queue.prepare([])
+    times = iter([0, 3600])  # when it began, and when its turn came
+    monkeypatch.setattr(sqlite_queue, "monotonic", lambda: next(times))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(QueueError, match="another process has held the queue"):
+            queue.publish("t", messages(1))
 
 
 def test_a_pulled_message_is_nobody_elses_until_its_lease_runs_out(queue: SqliteQueue, clock: Time) -> None:

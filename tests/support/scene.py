@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.windows import HOUR, aggregation_window, intake_window
 from workflow_manager.errors import QueueError, StorageError
-from workflow_manager.observe.events import Event
+from workflow_manager.observe.event import Event
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, Orders, Scheduler
 from workflow_manager.ports import Limits, Message
@@ -90,10 +91,22 @@ class Events:
         return [event for event in self.seen if event.name == name]
 
 
+def orders(max_age: timedelta = 24 * HOUR) -> Orders:
+    """What a run at NOW is to do: in the last day, and aggregate the window from 16:00 to midnight."""
+    length, grace = 8 * HOUR, 4 * HOUR
+    return Orders(
+        intake_window(NOW, max_age),
+        aggregation_window(NOW - grace - length, length),
+        Topics("intake", "aggregate"),
+        is_first=False,
+    )
+
+
 class Scene:
     """Buckets, a queue, and runs over them."""
 
-    def __init__(self, page_size: int = 1000) -> None:
+    def __init__(self, page_size: int = 1000, endurance: float = 60) -> None:
+        self.endurance = endurance
         self.ingestion = FaultyStore("memory://ingestion", page_size)
         self.own = FaultyStore("memory://own", page_size)
         self.peer = FaultyStore("memory://peer", page_size)
@@ -110,16 +123,9 @@ class Scene:
     def scheduler(
         self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None
     ) -> Scheduler:
-        length, grace = 8 * HOUR, 4 * HOUR
-        orders = Orders(
-            intake_window(NOW, max_age),
-            aggregation_window(NOW - grace - length, length),
-            Topics("intake", "aggregate"),
-            is_first=False,
-            lease=lease,
-        )
         buckets = Buckets(self.ingestion, self.own, self.peer)
-        return Scheduler(buckets, None if dry_run else self.queue, orders, self.events)
+        given = replace(orders(max_age), lease=lease, endurance=self.endurance)
+        return Scheduler(buckets, None if dry_run else self.queue, given, self.events)
 
     def run(
         self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None

@@ -21,7 +21,7 @@ class Assembly:
     """Everything that a command needs to work on the buckets and the queue."""
 
     config: Config
-    buckets: Buckets
+    buckets: Buckets[ObjectStore]
     queue: TaskQueue
 
 

@@ -20,7 +20,7 @@ from workflow_manager.cli.summary import figures_table
 from workflow_manager.config import Given
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.observe.events import Event
+from workflow_manager.observe.event import Event
 from workflow_manager.options import Group
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Option

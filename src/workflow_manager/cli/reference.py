@@ -9,7 +9,8 @@ from workflow_manager.cli import sample, tasks, wiring
 from workflow_manager.cli.assembly import flags_of_kinds
 from workflow_manager.cli.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE
-from workflow_manager.observe.events import Event
+from workflow_manager.observe import events
+from workflow_manager.observe.event import Event
 
 _FLAGS = """\
 # Flags
@@ -68,8 +69,8 @@ def messages_page() -> str:
 def events_page() -> str:
     """The events, as Markdown."""
     rows = (
-        f"| `{event.name}` | {event.severity.value} | {(event.__doc__ or '').splitlines()[0]} |\n"
-        for _, event in sorted({event.name: event for event in _events(Event)}.items())
+        f"| `{event.name}` | {event.usual.value} | {(event.__doc__ or '').splitlines()[0]} |\n"
+        for event in _events()
     )
     return _EVENTS + "".join(rows)
 
@@ -83,12 +84,10 @@ def _groups(flags: Flags) -> Iterator[str]:
             yield f"| {names} | {default} | {option.help} | `{environment_twin(option.name)}` |\n"
 
 
-def _events(kind: type[Event]) -> Iterator[type[Event]]:
-    """All events; one with slots can come twice, as it is made anew from the class that was written."""
-    for sub in kind.__subclasses__():
-        if "name" in vars(sub):
-            yield sub
-        yield from _events(sub)
+def _events() -> Iterator[type[Event]]:
+    """All events, in the order of their names."""
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
 
 def main() -> None:

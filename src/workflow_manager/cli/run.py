@@ -16,7 +16,8 @@ from workflow_manager.cli.profiling import cpu_profile, memory_profile
 from workflow_manager.config import Config
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import MetricsError
-from workflow_manager.observe.events import MetricsBounded, MetricsFailed, RunGivenUp, Severity
+from workflow_manager.observe.event import Severity
+from workflow_manager.observe.events import MetricsBounded, MetricsFailed, RunGivenUp
 from workflow_manager.observe.logs import Logs
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from workflow_manager.core.report import Figures, RunReport
 from workflow_manager.observe.logs import printable
+from workflow_manager.observe.wording import counted
 
 SHOWN_AGGREGATIONS = 50
 
@@ -20,13 +21,13 @@ def show(report: RunReport) -> None:
     console.print(figures_table(report))
     hidden = len(report.figures) - SHOWN_AGGREGATIONS
     if hidden > 0:
-        console.print(f"… and {hidden} more aggregations, which the totals include.")
+        console.print(f"… and {counted(hidden, 'more aggregation')}, which the totals include.")
     for failure in report.failures:
         of = f"{failure.aggregation}: " if failure.aggregation else ""
         console.print(Text(f"failed: {printable(of + failure.message)}", style="red"))
     hidden = report.failure_count - len(report.failures)
     if hidden > 0:
-        console.print(Text(f"… and {hidden} more failures", style="red"))
+        console.print(Text(f"… and {counted(hidden, 'more failure')}", style="red"))
     if report.stopped:
         console.print(Text(f"stopped early: {printable(report.stopped)}", style="red"))
 
@@ -90,7 +91,7 @@ def _aggregation(figures: Figures) -> str:
     if figures.aggregation_tasks_failed:
         return "failed"
     if figures.aggregation_tasks_scheduled:
-        batches = f"{figures.number_of_batches_in_aggregation} batches scheduled"
+        batches = f"{counted(figures.number_of_batches_in_aggregation, 'batch')} scheduled"
         return f"{batches}\n{lacking}" if lacking else batches
     if figures.aggregation_tasks_skipped_due_to_marker:
         return "skipped: marked"

@@ -49,6 +49,8 @@ def orders(config: Config, ingestion: str) -> Orders:
         config.is_first,
         Workers(config.max_list_workers, config.max_enqueue_workers, config.max_marker_workers),
         LeaseTerms(scope, config.lease_duration.total_seconds()) if config.lease else None,
+        # One request that nobody answers is no reason yet, but a few side by side are.
+        config.request_timeout.total_seconds() / 2,
     )
 
 

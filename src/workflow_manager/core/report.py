@@ -1,6 +1,8 @@
 """What a run found and did, as figures: one set for each aggregation, and the failures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
 
 @dataclass(slots=True)
@@ -32,6 +34,14 @@ class Figures:
 FIGURES = tuple(figure.name for figure in fields(Figures))
 
 
+class Kind(StrEnum):
+    """What failed: a bucket could not be read, a task not be published, or one that was not be marked."""
+
+    LISTING = "listing"
+    PUBLISH = "publish"
+    MARKER = "marker"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Something that this run could not do. `aggregation` is empty if it concerns the whole run."""
@@ -44,18 +54,23 @@ class Failure:
 class RunReport:
     """The outcome of a run.
 
-    `failures` holds the first of them for people to read, `failure_count` says how many
-    there were. `stopped` is why the run ended before everything was looked at, if it did.
+    `failures` holds the first of them for people to read, `failed` says how many of each
+    kind there were. `stopped` is why the run ended before everything was looked at, if it did.
     `superseded` says that it left everything to another run that was at work.
     """
 
     dry_run: bool
     figures: dict[str, Figures] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
-    failure_count: int = 0
+    failed: Mapping[Kind, int] = field(default_factory=dict)
     stopped: str = ""
     runtime_seconds: float = 0.0
     superseded: bool = False
+
+    @property
+    def failure_count(self) -> int:
+        """How many failures there were, of all kinds."""
+        return sum(self.failed.values())
 
     @property
     def succeeded(self) -> bool:

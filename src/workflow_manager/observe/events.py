@@ -5,49 +5,23 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import ClassVar
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.plan import Skip
-from workflow_manager.core.report import FIGURES, RunReport
+from workflow_manager.core.report import RunReport
 from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import Window
-from workflow_manager.observe.wording import as_fields, describe, quote, span
-
-# The figures that the last line of a run has.
-_TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
-
-
-class Severity(StrEnum):
-    """How much an event matters, in the words of Google Cloud Logging."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Anything that happens in a run."""
-
-    name: ClassVar[str]
-    severity: ClassVar[Severity] = Severity.INFO
-
-    @property
-    def message(self) -> str:
-        """One sentence for a person."""
-        raise NotImplementedError
-
-    @property
-    def fields(self) -> Mapping[str, object]:
-        """The facts, by the names that they have in a JSON log line."""
-        facts: dict[str, object] = {}
-        for field in fields(self):
-            facts.update(as_fields(field.name, getattr(self, field.name)))
-        return facts
+from workflow_manager.observe.event import Event, Severity
+from workflow_manager.observe.wording import (
+    counted,
+    describe,
+    outcome,
+    outcome_fields,
+    quote,
+    span,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +47,7 @@ class AggregationsFound(Event):
 
     @property
     def message(self) -> str:
-        return f"found {self.count} aggregations"
+        return f"found {counted(self.count, 'aggregation')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +55,7 @@ class ObjectsMalformed(Event):
     """Objects with names that no batch can have were skipped; the first of them are named."""
 
     name: ClassVar[str] = "objects.malformed"
-    severity: ClassVar[Severity] = Severity.WARNING
+    usual: ClassVar[Severity] = Severity.WARNING
     aggregation: str
     bucket: str
     count: int
@@ -91,7 +65,7 @@ class ObjectsMalformed(Event):
     def message(self) -> str:
         first = self.examples[0]
         such = f"{quote(first.key)}: {first.problem}"
-        return f"skipped {self.count} malformed names in {self.bucket}, such as {such}"
+        return f"skipped {counted(self.count, 'malformed name')} in {self.bucket}, such as {such}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +105,7 @@ class TaskFailed(TaskEvent):
     """A task was not published; the next run will try again."""
 
     name: ClassVar[str] = "task.failed"
-    severity: ClassVar[Severity] = Severity.ERROR
+    usual: ClassVar[Severity] = Severity.ERROR
     error: str
 
     @property
@@ -144,7 +118,7 @@ class MarkerFailed(TaskEvent):
     """A task was published but not marked, so the next run will publish it again."""
 
     name: ClassVar[str] = "marker.failed"
-    severity: ClassVar[Severity] = Severity.ERROR
+    usual: ClassVar[Severity] = Severity.ERROR
     error: str
 
     @property
@@ -157,7 +131,7 @@ class IntakeSkipped(Event):
     """Ready batches of one hour were left out, all for the same reason."""
 
     name: ClassVar[str] = "intake.skipped"
-    severity: ClassVar[Severity] = Severity.DEBUG
+    usual: ClassVar[Severity] = Severity.DEBUG
     aggregation: str
     hour: str
     count: int
@@ -166,7 +140,8 @@ class IntakeSkipped(Event):
     @property
     def message(self) -> str:
         of = quote(self.aggregation)
-        return f"skipped the intake of {self.count} batches of {of} at {self.hour}: {self.reason}"
+        batches = counted(self.count, "batch")
+        return f"skipped the intake of {batches} of {of} at {self.hour}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +149,7 @@ class AggregationSkipped(Event):
     """No aggregation task is due in the window."""
 
     name: ClassVar[str] = "aggregation.skipped"
-    severity: ClassVar[Severity] = Severity.DEBUG
+    usual: ClassVar[Severity] = Severity.DEBUG
     aggregation: str
     reason: Skip
 
@@ -188,7 +163,7 @@ class PartFailed(Event):
     """Something could not be read; what it leaves undone is said. The rest goes on."""
 
     name: ClassVar[str] = "part.failed"
-    severity: ClassVar[Severity] = Severity.ERROR
+    usual: ClassVar[Severity] = Severity.ERROR
     aggregation: str
     consequence: str
     error: str
@@ -200,11 +175,25 @@ class PartFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BucketGivenUp(Event):
+    """A bucket has done nothing but fail, and is not asked again in this run."""
+
+    name: ClassVar[str] = "bucket.given_up"
+    usual: ClassVar[Severity] = Severity.ERROR
+    bucket: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.bucket} is not asked again in this run: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunStopping(Event):
     """The run starts nothing new; what is in flight is finished and marked."""
 
     name: ClassVar[str] = "run.stopping"
-    severity: ClassVar[Severity] = Severity.ERROR
+    usual: ClassVar[Severity] = Severity.ERROR
     reason: str
 
     @property
@@ -217,7 +206,7 @@ class RunGivenUp(Event):
     """What was in flight has not ended within the grace, and the process ends without it."""
 
     name: ClassVar[str] = "run.given_up"
-    severity: ClassVar[Severity] = Severity.ERROR
+    usual: ClassVar[Severity] = Severity.ERROR
     grace: str
 
     @property
@@ -230,7 +219,7 @@ class RunSuperseded(Event):
     """Another run is at work on the same buckets, and everything is left to it."""
 
     name: ClassVar[str] = "run.superseded"
-    severity: ClassVar[Severity] = Severity.WARNING
+    usual: ClassVar[Severity] = Severity.WARNING
 
     @property
     def message(self) -> str:
@@ -239,37 +228,25 @@ class RunSuperseded(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The run is over."""
+    """The run is over. ERROR if it failed or was stopped, WARNING if it left the work to another."""
 
     name: ClassVar[str] = "run.finished"
     report: RunReport
 
     @property
+    def severity(self) -> Severity:
+        """A run that failed says so at every level of logging."""
+        if self.report.superseded and not self.report.failure_count:
+            return Severity.WARNING
+        return Severity.INFO if self.report.succeeded else Severity.ERROR
+
+    @property
     def message(self) -> str:
-        total = self.report.total()
-        did = "would schedule" if self.report.dry_run else "scheduled"
-        text = (
-            f"{did} {total.intake_tasks_scheduled} intake and {total.aggregation_tasks_scheduled}"
-            f" aggregation tasks of {len(self.report.figures)} aggregations"
-        )
-        stopped = f"; stopped early: {self.report.stopped}" if self.report.stopped else ""
-        for count, what in (
-            (total.malformed_objects_found, "malformed objects"),
-            (self.report.failure_count, "failures"),
-        ):
-            text += f"; {count} {what}" if count else ""
-        return text + stopped
+        return outcome(self.report)
 
     @property
     def fields(self) -> Mapping[str, object]:
-        total = self.report.total()
-        return {
-            "succeeded": self.report.succeeded,
-            **{figure.replace("_", " "): getattr(total, figure) for figure in _TOLD},
-            "failures": self.report.failure_count,
-            "stopped": self.report.stopped,
-            "runtime seconds": round(self.report.runtime_seconds, 3),
-        }
+        return outcome_fields(self.report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +254,7 @@ class MetricsBounded(Event):
     """There are more aggregations than may become labels; the rest are summed up in the metrics."""
 
     name: ClassVar[str] = "metrics.bounded"
-    severity: ClassVar[Severity] = Severity.WARNING
+    usual: ClassVar[Severity] = Severity.WARNING
     aggregations: int
     most: int
 
@@ -291,7 +268,7 @@ class MetricsFailed(Event):
     """The metrics of the run could not be delivered."""
 
     name: ClassVar[str] = "metrics.failed"
-    severity: ClassVar[Severity] = Severity.ERROR
+    usual: ClassVar[Severity] = Severity.ERROR
     error: str
 
     @property

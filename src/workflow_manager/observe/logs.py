@@ -5,7 +5,7 @@ import threading
 from datetime import UTC, datetime
 from typing import TextIO
 
-from workflow_manager.observe.events import Event, Severity
+from workflow_manager.observe.event import Event, Severity
 from workflow_manager.ports import Clock
 
 _ORDER = {severity: rank for rank, severity in enumerate(Severity)}

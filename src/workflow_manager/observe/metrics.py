@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 
-from workflow_manager.core.report import FIGURES, Figures, RunReport
+from workflow_manager.core.report import FIGURES, Figures, Kind, RunReport
 from workflow_manager.errors import MetricsError
 
 JOB = "workflow-manager"
@@ -14,6 +14,7 @@ PREFIX = "workflow_manager_"
 LAST_SUCCESS = f"{PREFIX}last_success_seconds"
 LAST_FAILURE = f"{PREFIX}last_failure_seconds"
 RUNTIME = f"{PREFIX}runtime_seconds"
+FAILURES = f"{PREFIX}failures"
 OTHERS = "(others)"
 # Others name the aggregations, and each name makes a time series of every gauge.
 MOST_AGGREGATIONS = 1000
@@ -104,6 +105,9 @@ def _registry(
         gauge = Gauge(PREFIX + name, _ABOUT[name], [*labels, "aggregation_id"], registry=registry)
         for aggregation, figures in by_aggregation.items():
             gauge.labels(*labels.values(), aggregation).set(getattr(figures, name))
+    failures = Gauge(FAILURES, "failures of the last run", [*labels, "kind"], registry=registry)
+    for kind in Kind:  # all of them, so that none of an earlier run stays
+        failures.labels(*labels.values(), kind.value).set(report.failed.get(kind, 0))
     for name, value in outcome.items():
         gauge = Gauge(name, _RUN_GAUGES[name], list(labels), registry=registry)
         (gauge.labels(*labels.values()) if labels else gauge).set(value)

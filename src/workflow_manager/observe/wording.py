@@ -1,10 +1,13 @@
 """How events put tasks, windows and other people's names into words."""
 
 from workflow_manager.core.plan import Skip
+from workflow_manager.core.report import FIGURES, Kind, RunReport
 from workflow_manager.core.tasks import AggregationTask, IntakeTask, Task
 from workflow_manager.core.windows import Window
 
 LONGEST = 200  # characters of a name that anyone needs to see
+# The figures that the last line of a run has.
+_TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
 _LABELS = {"aggregation": "aggregation ID", "trace_id": "trace ID"}
 
 
@@ -15,7 +18,7 @@ def describe(task: Task) -> str:
         case IntakeTask(batch=batch):
             return f"the intake of batch {quote(batch.id)} of {of} at {batch.time}"
         case AggregationTask(window=window, batches=batches):
-            return f"the aggregation of {len(batches)} batches of {of} from {span(window)}"
+            return f"the aggregation of {counted(len(batches), 'batch')} of {of} from {span(window)}"
 
 
 def as_fields(name: str, value: object) -> dict[str, object]:
@@ -36,6 +39,43 @@ def as_fields(name: str, value: object) -> dict[str, object]:
             return {label: [quote(example.key) for example in value]}
         case _:
             return {label: value}
+
+
+def outcome(report: RunReport) -> str:
+    """What a run did, and what failed and how often."""
+    total = report.total()
+    did = "would schedule" if report.dry_run else "scheduled"
+    text = (
+        f"{did} {counted(total.intake_tasks_scheduled, 'intake task')}"
+        f" and {counted(total.aggregation_tasks_scheduled, 'aggregation task')}"
+        f" of {counted(len(report.figures), 'aggregation')}"
+    )
+    if total.malformed_objects_found:
+        text += f"; {counted(total.malformed_objects_found, 'malformed object')}"
+    if report.failure_count:
+        kinds = (f"{count} {kind}" for kind, count in report.failed.items() if count)
+        text += f"; {counted(report.failure_count, 'failure')} ({', '.join(kinds)})"
+    return f"{text}; stopped early: {report.stopped}" if report.stopped else text
+
+
+def outcome_fields(report: RunReport) -> dict[str, object]:
+    """The same for machines."""
+    total = report.total()
+    return {
+        "succeeded": report.succeeded,
+        **{figure.replace("_", " "): getattr(total, figure) for figure in _TOLD},
+        "failures": report.failure_count,
+        **{f"{kind} failures": report.failed.get(kind, 0) for kind in Kind},
+        "stopped": report.stopped,
+        "runtime seconds": round(report.runtime_seconds, 3),
+    }
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, in the singular if it is one: `what` is the singular."""
+    if count == 1:
+        return f"1 {what}"
+    return f"{count} {what}{'es' if what.endswith('ch') else 's'}"
 
 
 def quote(name: str) -> str:

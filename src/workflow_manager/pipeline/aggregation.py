@@ -6,6 +6,7 @@ from functools import partial
 
 from workflow_manager.core.names import Batch, aggregate_marker
 from workflow_manager.core.plan import Skip, plan_aggregation
+from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import Window, cut, union
 from workflow_manager.observe.events import AggregationSkipped, TaskFailed
 from workflow_manager.pipeline.hours import (
@@ -110,6 +111,6 @@ class AggregationPass:
         elif problem := scene.own.unstorable(decision.marker):
             error_text = f"no marker for it can be written: {problem}"
             scene.observer.notify(TaskFailed(decision, error_text))
-            scene.ledger.fail_task(decision, error_text)
+            scene.ledger.fail_task(decision, Kind.MARKER, error_text)
         else:
             scene.sink.submit([decision])

@@ -17,6 +17,7 @@ from workflow_manager.core.names import (
     time_of,
 )
 from workflow_manager.core.plan import Skip, plan_intake
+from workflow_manager.core.report import Kind
 from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import HOUR, MINUTE, Window, floor
 from workflow_manager.errors import StorageError, explain
@@ -26,7 +27,7 @@ from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import Hour, Markers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.room import Room
-from workflow_manager.ports import ObjectStore, Observer
+from workflow_manager.ports import Bucket, Observer
 
 # When so many names of a range have been read, it is considered whether to split what remains,
 SPLIT_AFTER = 1000
@@ -54,9 +55,9 @@ class TaskSink(Protocol):
 class Scene:
     """What all aggregations of a run have in common."""
 
-    ingestion: ObjectStore
-    own: ObjectStore
-    peer: ObjectStore
+    ingestion: Bucket
+    own: Bucket
+    peer: Bucket
     peer_infix: str
     intake: Window
     aggregation: Window
@@ -76,7 +77,7 @@ class Scene:
     def failed(self, aggregation: str, consequence: str, error: Exception) -> None:
         """Something could not be read; say what that leaves undone."""
         self.observer.notify(PartFailed(aggregation, consequence, explain(error)))
-        self.ledger.fail(aggregation, f"{consequence}: {explain(error)}")
+        self.ledger.fail(aggregation, Kind.LISTING, f"{consequence}: {explain(error)}")
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from workflow_manager.core.names import MARKER_PREFIX
 from workflow_manager.errors import StorageError
-from workflow_manager.ports import ObjectStore
+from workflow_manager.ports import Bucket
 
 SKEW = 30.0  # seconds that the clocks of two machines may be apart
 RENEWALS = 4  # times in a lease's duration that it is renewed
@@ -58,7 +58,7 @@ class Lease:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: Bucket,
         scope: str,
         duration: float,
         *,

@@ -2,7 +2,7 @@
 
 import threading
 
-from workflow_manager.core.report import Failure, Figures, RunReport
+from workflow_manager.core.report import Failure, Figures, Kind, RunReport
 from workflow_manager.core.tasks import AggregationTask, Task
 from workflow_manager.observe.events import RunStopping, RunSuperseded
 from workflow_manager.ports import Observer
@@ -23,7 +23,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._figures: dict[str, Figures] = {}
         self._failures: list[Failure] = []
-        self._failure_count = 0
+        self._failed = dict.fromkeys(Kind, 0)
         self._stopped = ""
         self._superseded = False
 
@@ -44,18 +44,18 @@ class Ledger:
         else:
             self.add(task.aggregation, intake_tasks_scheduled=1)
 
-    def fail_task(self, task: Task, message: str) -> None:
+    def fail_task(self, task: Task, kind: Kind, message: str) -> None:
         """A task could not be published, or was published and could not be marked."""
         if isinstance(task, AggregationTask):
             self.add(task.aggregation, aggregation_tasks_failed=1)
         else:
             self.add(task.aggregation, intake_tasks_failed=1)
-        self.fail(task.aggregation, message)
+        self.fail(task.aggregation, kind, message)
 
-    def fail(self, aggregation: str, message: str) -> None:
+    def fail(self, aggregation: str, kind: Kind, message: str) -> None:
         """Something could not be done, so this run has failed."""
         with self._lock:
-            self._failure_count += 1
+            self._failed[kind] += 1
             if len(self._failures) < SHOWN_FAILURES:
                 self._failures.append(Failure(aggregation, message))
 
@@ -88,7 +88,7 @@ class Ledger:
                 self.dry_run,
                 {aggregation: self._figures[aggregation] for aggregation in sorted(self._figures)},
                 tuple(self._failures),
-                self._failure_count,
+                dict(self._failed),
                 self._stopped,
                 runtime_seconds,
                 superseded=self._superseded,

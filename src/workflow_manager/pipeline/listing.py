@@ -9,7 +9,7 @@ from workflow_manager.core.batches import HourOfNames
 from workflow_manager.core.names import MARKERS, KeyRange, day_prefix, hour_begin, hour_of, marker_hour
 from workflow_manager.core.windows import DAY, Window, floor
 from workflow_manager.errors import StorageError
-from workflow_manager.ports import ObjectStore
+from workflow_manager.ports import Bucket
 
 
 class Hour(NamedTuple):
@@ -19,7 +19,7 @@ class Hour(NamedTuple):
     names: HourOfNames
 
 
-def aggregations(store: ObjectStore) -> Iterator[str]:
+def aggregations(store: Bucket) -> Iterator[str]:
     """The aggregation IDs of an ingestion bucket: its top-level directories, but for the markers'."""
     for page in store.list_directories(""):
         yield from (name for name in page if name != MARKERS)
@@ -52,7 +52,7 @@ def by_hour(
         yield current
 
 
-def in_order(store: ObjectStore, keys: KeyRange) -> Iterator[Sequence[str]]:
+def in_order(store: Bucket, keys: KeyRange) -> Iterator[Sequence[str]]:
     """The pages of a range, checked to be in order.
 
     All that follows relies on it: out of order, a batch's objects could come apart, and
@@ -89,7 +89,7 @@ def merged(
             other = next(right, None)
 
 
-def hours_with_objects(store: ObjectStore, aggregation: str, window: Window) -> Iterator[datetime]:
+def hours_with_objects(store: Bucket, aggregation: str, window: Window) -> Iterator[datetime]:
     """The hours of a window in which an aggregation has objects, for one request a day or a few."""
     day = floor(window.begin, DAY)
     while day < window.end:
@@ -107,7 +107,7 @@ class Markers:
     Nothing is listed before the first hour is asked for.
     """
 
-    def __init__(self, store: ObjectStore, keys: KeyRange) -> None:
+    def __init__(self, store: Bucket, keys: KeyRange) -> None:
         self._pages = in_order(store, keys)
         self._prefix = keys.prefix
         self._page: Sequence[str] = ()
@@ -130,7 +130,7 @@ class Markers:
             self._page, self._at = page, 0
 
 
-def exists(store: ObjectStore, key: str) -> bool:
+def exists(store: Bucket, key: str) -> bool:
     """Whether there is an object of this name, without reading it."""
     return any(key in page for page in store.list_keys(key, before=key + "\0"))
 

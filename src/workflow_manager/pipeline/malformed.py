@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from workflow_manager.core.batches import Malformed
 from workflow_manager.observe.events import ObjectsMalformed
 from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.ports import ObjectStore, Observer
+from workflow_manager.ports import Bucket, Observer
 
 SHOWN = 3
 
@@ -18,14 +18,14 @@ class MalformedNames:
         self._counts: dict[str, int] = {}
         self._examples: dict[str, list[Malformed]] = {}
 
-    def add(self, store: ObjectStore, malformed: Sequence[Malformed]) -> None:
+    def add(self, store: Bucket, malformed: Sequence[Malformed]) -> None:
         """Count these names."""
         if malformed:
             self._counts[store.url] = self._counts.get(store.url, 0) + len(malformed)
             examples = self._examples.setdefault(store.url, [])
             examples.extend(malformed[: SHOWN - len(examples)])
 
-    def strays(self, store: ObjectStore) -> Callable[[Sequence[str]], None]:
+    def strays(self, store: Bucket) -> Callable[[Sequence[str]], None]:
         """A function that counts keys which stand in no hour."""
         return lambda keys: self.add(
             store, [Malformed(key, "no hour follows the aggregation") for key in keys]

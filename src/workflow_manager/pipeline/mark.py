@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 
 from workflow_manager.core.names import marker_content
+from workflow_manager.core.report import Kind
 from workflow_manager.core.tasks import Task
-from workflow_manager.errors import explain
+from workflow_manager.errors import GivenUpError, explain
 from workflow_manager.observe.events import MarkerFailed
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.stage import Stage
-from workflow_manager.ports import ObjectStore, Observer
+from workflow_manager.ports import Bucket, Observer
 
 TRIES = 3
 FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that many do not retry at once
@@ -27,7 +28,7 @@ class Marker:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: Bucket,
         ledger: Ledger,
         observer: Observer,
         *,
@@ -55,16 +56,16 @@ class Marker:
             try:
                 self._store.put(task.marker, marker_content(task.marker))
             except Exception as error:  # noqa: BLE001 (a marker that fails must not end the others)
-                if attempt == TRIES - 1:
+                if attempt == TRIES - 1 or isinstance(error, GivenUpError):
                     self._give_up(task, error)
-                else:
-                    self._sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)
+                    return
+                self._sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)
             else:
                 return
 
     def _give_up(self, task: Task, error: Exception) -> None:
         self._observer.notify(MarkerFailed(task, explain(error)))
-        self._ledger.fail_task(task, f"a task was published but not marked: {explain(error)}")
+        self._ledger.fail_task(task, Kind.MARKER, f"a task was published but not marked: {explain(error)}")
         with self._lock:
             self._unmarked += 1
             too_many = self._unmarked == MOST_UNMARKED

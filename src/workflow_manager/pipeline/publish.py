@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from workflow_manager.core.report import Kind
 from workflow_manager.core.tasks import AggregationTask, IntakeTask, Task
 from workflow_manager.errors import MessageTooLargeError, QueueError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
@@ -124,7 +125,7 @@ class Publisher:
 
     def _failed(self, task: Task, error: QueueError) -> None:
         self._observer.notify(TaskFailed(task, str(error)))
-        self._ledger.fail_task(task, str(error))
+        self._ledger.fail_task(task, Kind.PUBLISH, str(error))
 
 
 def requests(outgoing: Iterable[Outgoing], limits: Limits) -> Iterator[list[Outgoing]]:

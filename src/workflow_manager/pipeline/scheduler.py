@@ -3,15 +3,22 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import aggregation_problem, validity_infix
-from workflow_manager.core.report import RunReport
+from workflow_manager.core.report import Kind, RunReport
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import explain
-from workflow_manager.observe.events import AggregationsFound, PartFailed, RunFinished, RunStarted
+from workflow_manager.observe.events import (
+    AggregationsFound,
+    BucketGivenUp,
+    PartFailed,
+    RunFinished,
+    RunStarted,
+)
 from workflow_manager.pipeline.aggregation import AggregationPass
+from workflow_manager.pipeline.endurance import Endurance, EnduredBucket
 from workflow_manager.pipeline.hours import Scene, TaskSink
 from workflow_manager.pipeline.lease import Lease, Permission, Unconditional
 from workflow_manager.pipeline.ledger import Ledger
@@ -20,16 +27,18 @@ from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.mark import Marker
 from workflow_manager.pipeline.publish import Publisher, Rehearsal, Topics
 from workflow_manager.pipeline.stage import Stage
-from workflow_manager.ports import ObjectStore, Observer, TaskQueue
+from workflow_manager.ports import Bucket, Observer, TaskQueue
+
+B_co = TypeVar("B_co", bound=Bucket, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Buckets:
+class Buckets(Generic[B_co]):
     """The three buckets of a run."""
 
-    ingestion: ObjectStore
-    own: ObjectStore
-    peer: ObjectStore
+    ingestion: B_co
+    own: B_co
+    peer: B_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,8 @@ class LeaseTerms(NamedTuple):
 class Orders:
     """What a run is to do. `is_first` says which of the two data share processors we are.
 
-    Without a lease, two runs at once may schedule the same tasks.
+    Without a lease, two runs at once may schedule the same tasks. A bucket that has done nothing
+    but fail for `endurance` seconds is given up.
     """
 
     intake: Window
@@ -61,17 +71,27 @@ class Orders:
     is_first: bool
     workers: Workers = Workers()
     lease: LeaseTerms | None = None
+    endurance: float = 60.0
 
 
 class Scheduler:
     """Runs one pass over the buckets. A queue of None makes it a dry run, with no effect at all."""
 
-    def __init__(self, buckets: Buckets, queue: TaskQueue | None, orders: Orders, observer: Observer) -> None:
-        self._buckets = buckets
+    def __init__(
+        self, buckets: Buckets[Bucket], queue: TaskQueue | None, orders: Orders, observer: Observer
+    ) -> None:
         self._queue = queue
         self._orders = orders
         self._observer = observer
         self._ledger = Ledger(observer, dry_run=queue is None)
+        endurance = Endurance(orders.endurance, self._give_up)
+        # Not one that can be given up: a lease that is left behind keeps the next run from working.
+        self._lease_bucket = buckets.own
+        self._buckets = Buckets(
+            EnduredBucket(buckets.ingestion, endurance),
+            EnduredBucket(buckets.own, endurance),
+            EnduredBucket(buckets.peer, endurance),
+        )
         self._begin = time.monotonic()
 
     def stop(self, reason: str) -> None:
@@ -90,7 +110,7 @@ class Scheduler:
             if self._queue is not None:
                 self._queue.prepare([orders.topics.intake, orders.topics.aggregate])
         except Exception as error:  # noqa: BLE001 (third-party queues may raise anything)
-            self._failed("nothing was scheduled", error)
+            self._failed(Kind.PUBLISH, "nothing was scheduled", error)
         else:
             self._work()
         report = self.progress()
@@ -109,7 +129,9 @@ class Scheduler:
             try:
                 self._start_aggregations(self._scene(sink, permission), listing)
             except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
-                self._failed("aggregations that were not found yet are left to the next run", error)
+                self._failed(
+                    Kind.LISTING, "aggregations that were not found yet are left to the next run", error
+                )
 
     def _start_aggregations(self, scene: Scene, listing: Stage) -> None:
         count = 0
@@ -129,7 +151,7 @@ class Scheduler:
         terms = self._orders.lease
         if terms is None or self._queue is None:
             return Unconditional()
-        lease = Lease(self._buckets.own, terms.scope, terms.duration)
+        lease = Lease(self._lease_bucket, terms.scope, terms.duration)
         lease.begin()
         ending.callback(lease.end)
         return lease
@@ -161,6 +183,12 @@ class Scheduler:
             self._observer,
         )
 
-    def _failed(self, consequence: str, error: Exception) -> None:
+    def _give_up(self, bucket: str, error: str) -> None:
+        """Go on without the peer's bucket: batches can still be taken in. Without the others, nothing can."""
+        self._observer.notify(BucketGivenUp(bucket, error))
+        if bucket in (self._buckets.ingestion.url, self._buckets.own.url):
+            self._ledger.stop(f"{bucket} was given up")
+
+    def _failed(self, kind: Kind, consequence: str, error: Exception) -> None:
         self._observer.notify(PartFailed("", consequence, explain(error)))
-        self._ledger.fail("", f"{consequence}: {explain(error)}")
+        self._ledger.fail("", kind, f"{consequence}: {explain(error)}")

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -68,7 +69,9 @@ class NatsQueue:
         if self._loop is None:
             return
         if self._client is not None:
-            asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
+            closing = asyncio.run_coroutine_threadsafe(self._client.close(), self._loop)
+            with suppress(TimeoutError):  # everything was acknowledged before
+                closing.result(self._patience.connect_timeout)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _create(self, topics: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from workflow_manager.errors import QueueError
@@ -22,7 +23,7 @@ from workflow_manager.ports import Limits, Message, Option, Settings
 if TYPE_CHECKING:
     import sqlite3
 
-_BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
+_BUSY_TIMEOUT = 30.0  # seconds to wait for other writers, in this process and in others
 _PAGE = 500
 _VERSION = 1
 _SCHEMA = """
@@ -185,10 +186,14 @@ class SqliteQueue:
         """One transaction at a time: SQLite has one writer in any case. Translates its errors."""
         import sqlite3  # noqa: PLC0415 (only runs that use this queue should load it)
 
+        deadline = monotonic() + _BUSY_TIMEOUT
         with self._lock:
             try:
                 if self._connection is None:
                     self._connection = self._connect(make=make)
+                # Or a hundred threads that wait for each other would each wait as long once more.
+                left = max(0.0, deadline - monotonic())
+                self._connection.execute(f"PRAGMA busy_timeout = {left * 1000:.0f}")
                 self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 try:
                     yield self._connection

@@ -1,0 +1,112 @@
+"""How long a run puts up with a bucket that does nothing but fail.
+
+A request that gets no answer takes its whole time limit. One such request after the other, for
+thousands of listings, would take days, and each run would be overtaken by the next.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+from workflow_manager.errors import GivenUpError, explain
+from workflow_manager.ports import Bucket
+
+T = TypeVar("T")
+
+MOST_FAILURES = 3  # in a row, before a bucket may be given up; a marker is tried as often
+
+
+class Endurance(NamedTuple):
+    """A bucket that has done nothing but fail for so many `seconds` is given up.
+
+    `give_up` is told its URL and the last failure, once.
+    """
+
+    seconds: float
+    give_up: Callable[[str, str], None]
+    clock: Callable[[], float] = time.monotonic
+
+
+class EnduredBucket:
+    """A bucket, until it is given up: from then on every request fails at once, without being sent.
+
+    A single success starts the count anew, and failures that come at once hold nobody up:
+    so one aggregation that cannot be listed never takes a bucket away from the others.
+    """
+
+    def __init__(self, bucket: Bucket, endurance: Endurance) -> None:
+        self.url = bucket.url
+        self._bucket = bucket
+        self._endurance = endurance
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._failing_since = 0.0
+        self._last_success = float("-inf")
+        self._given_up = ""
+
+    def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
+        """See Bucket. Each page is a request of its own."""
+        return self._pages(prefix, self._bucket.list_keys, after, before)
+
+    def list_directories(self, prefix: str) -> Iterator[Sequence[str]]:
+        """See Bucket. Each page is a request of its own."""
+        return self._pages(prefix, self._bucket.list_directories)
+
+    def put(self, key: str, body: bytes) -> None:
+        """See Bucket."""
+        self._tried("write", key, lambda: self._bucket.put(key, body))
+
+    def delete(self, key: str) -> None:
+        """See Bucket."""
+        self._tried("delete", key, lambda: self._bucket.delete(key))
+
+    def unstorable(self, key: str) -> str | None:
+        """See Bucket."""
+        return self._bucket.unstorable(key)
+
+    def _pages(
+        self, prefix: str, listed: Callable[..., Iterator[Sequence[str]]], *bounds: str
+    ) -> Iterator[Sequence[str]]:
+        pages = self._tried("list", prefix, lambda: listed(prefix, *bounds), sends=False)
+        first = True
+        while True:
+            # The end of a listing is known with its last page, so that nothing is sent to find it.
+            page = self._tried("list", prefix, lambda: next(pages, None), sends=first)
+            if page is None:
+                return
+            if not first:
+                self._succeeded()
+            first = False
+            yield page
+
+    def _tried(self, operation: str, name: str, call: Callable[[], T], *, sends: bool = True) -> T:
+        begun = self._endurance.clock()
+        if self._given_up:
+            where = f"{self.url}/{name!r}" if name else self.url
+            raise GivenUpError(operation, where, f"the bucket was given up, as {self._given_up}")
+        try:
+            result = call()
+        except Exception as error:
+            self._failed(begun, explain(error))
+            raise
+        if sends:
+            self._succeeded()
+        return result
+
+    def _succeeded(self) -> None:
+        with self._lock:
+            self._failures = 0
+            self._last_success = self._endurance.clock()
+
+    def _failed(self, begun: float, cause: str) -> None:
+        now = self._endurance.clock()
+        with self._lock:
+            since = max(begun, self._last_success)
+            self._failing_since = min(self._failing_since, since) if self._failures else since
+            self._failures += 1
+            lasting = now - self._failing_since
+            if self._failures < MOST_FAILURES or lasting < self._endurance.seconds or self._given_up:
+                return
+            self._given_up = f"{self._failures} requests in a row failed within {lasting:.0f} s"
+        self._endurance.give_up(self.url, f"{self._given_up}, the last with: {cause}")
