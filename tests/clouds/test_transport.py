@@ -1,8 +1,11 @@
 """Whose certificates are trusted, and which requests go through a proxy."""
 
 import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -120,3 +123,65 @@ def test_a_proxy_that_refuses_is_named(server: Faulty) -> None:
     server.always = answer(407)
     with pytest.raises(CloudError, match=r"storage\.example cannot be reached through the proxy: .*407"):
         send("https://storage.example", HTTPS_PROXY=server.url)
+
+
+class Tunnel:
+    """A proxy that passes one connection on, once it was asked to, and then takes no part in it."""
+
+    def __init__(self) -> None:
+        self.asked = ""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        client, _ = self.listener.accept()
+        while "\r\n\r\n" not in self.asked:
+            self.asked += client.recv(65536).decode()
+        host, _, port = self.asked.split()[1].rpartition(":")
+        with client, socket.create_connection((host, int(port))) as service:
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_copy, args=(service, client))
+            back.start()
+            _copy(client, service)
+            back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes until it ends."""
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return  # the other direction has ended it
+
+
+@contextmanager
+def tunnel() -> Iterator[Tunnel]:
+    proxy = Tunnel()
+    yield proxy
+    proxy.thread.join()
+    proxy.listener.close()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ("https://proxy:3128", "the proxy in the environment is reached by TLS, which is not supported"),
+        ("http://proxy:port", "the proxy 'http://proxy:port' in the environment is no URL"),
+        ("socks5://proxy:1080", "the proxy 'socks5://proxy:1080' in the environment is no URL"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_a_mistake_in_the_configuration(proxy: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        send("https://storage.example", HTTPS_PROXY=proxy)
+
+
+def test_a_tunnel_through_a_proxy_is_encrypted_to_the_service(encrypted: Faulty, certificate: Path) -> None:
+    with tunnel() as proxy:
+        environ = {"HTTPS_PROXY": f"http://user:word@{proxy.address}", "SSL_CERT_FILE": str(certificate)}
+        assert send(encrypted.url, **environ) == b"trusted"
+    assert proxy.asked.startswith(f"CONNECT {encrypted.url.removeprefix('https://')} HTTP/1.")
+    assert "Basic dXNlcjp3b3Jk" in proxy.asked
