@@ -1,5 +1,6 @@
 """One range of hours of one aggregation: listed, planned, and its intake tasks handed on."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -101,7 +102,6 @@ class HoursReader:
         self._prefix = f"{aggregation}/"
         self._window = window
         self._split = split
-        self._end = window.end
         self._reading = Reading()
         self._malformed = MalformedNames(aggregation)
         taken_in = window.overlap(scene.intake)
@@ -117,8 +117,6 @@ class HoursReader:
                 if scene.ledger.stopped:
                     self._reading.whole = False
                     break
-                if hour_begin(hour) >= self._end:
-                    break
                 self._hour(hour, ingested, validated)
         except StorageError as error:
             self._reading.whole = False
@@ -128,16 +126,32 @@ class HoursReader:
         return self._reading
 
     def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """The same pages; on the way it is found out whether the range is a large one."""
+        """The same pages, up to where others read on; it is found out whether the range is a large one.
+
+        Until that is known the pages are held back, and with them the peer's: what is malformed in
+        them must be counted by those alone who will read it.
+        """
+        held: list[Sequence[str]] = []
         names = 0
         for page in pages:
+            held.append(page)
             names += len(page)
-            if self._split is not None and names >= SPLIT_AFTER:
-                self._consider_splitting(self._split, page[-1], names)
-            yield page
+            if self._split is not None:
+                if names < SPLIT_AFTER:
+                    continue
+                self._consider_splitting(self._split, held, names)
+            end = batch_range(self._id, self._window).before
+            for one in held:
+                ours = one[: bisect_left(one, end)]
+                yield ours
+                if len(ours) < len(one):
+                    return
+            held = []
+        yield from held
 
-    def _consider_splitting(self, split: Split, last_key: str, names: int) -> None:
-        hour = hour_of(last_key, self._prefix)
+    def _consider_splitting(self, split: Split, pages: Sequence[Sequence[str]], names: int) -> None:
+        backwards = (key for page in reversed(pages) for key in reversed(page))
+        hour = next((hour for key in backwards if (hour := hour_of(key, self._prefix))), None)
         if hour is None:
             return
         self._split = None
@@ -147,8 +161,8 @@ class HoursReader:
         hours_read = (rest - self._window.begin) / HOUR
         hours_left = (self._window.end - rest) / HOUR
         if names / hours_read * hours_left >= WORTH_SPLITTING:
-            self._end = rest
             split(Window(rest, self._window.end), max(1, int(SPLIT_AFTER * hours_read / names)))
+            self._window = Window(self._window.begin, rest)
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         scene = self._scene
