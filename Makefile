@@ -41,7 +41,7 @@ fuzz: $(VENV)/.dev
 	$(PIP) install atheris
 	mkdir -p build/fuzz
 	$(BIN)/python fuzz/names.py -dict=fuzz/names.dict -max_total_time=$(FUZZ_SECONDS) -max_len=2000 \
-	  -len_control=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz fuzz/seeds
+	  -len_control=0 -print_final_stats=1 -artifact_prefix=build/ build/fuzz fuzz/seeds
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,5 +1,6 @@
 """Any history of arrivals, runs and faults: nothing is lost, and every repeat has a cause."""
 
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.pipeline import mark
 from workflow_manager.ports import Message
 
+EXAMPLES = int(os.environ.get("WORKFLOW_MANAGER_HISTORIES", "40"))
 TIMES = ["2026/11/22/17/05", "2026/11/22/23/59", "2026/11/23/03/05", "2026/11/23/09/00"]
 AGGREGATIONS = ["agg", "agg-2026", "b c"]
 
@@ -136,5 +138,5 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=40, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )
