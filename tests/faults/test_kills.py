@@ -34,9 +34,9 @@ pytestmark = pytest.mark.timeout(3600 if SOAK else 120)
 @pytest.fixture(scope="module", params=["file and SQLite", "S3 and SNS"])
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     if request.param == "S3 and SNS":
-        return Amazon(request.getfixturevalue("moto_url"), batches=240 if SOAK else 100)
+        return Amazon(request.getfixturevalue("moto_url"), batches=150 if SOAK else 100)
     directory = tmp_path_factory.mktemp("deployment")
-    return Files(request.getfixturevalue("installed"), directory, batches=900 if SOAK else 500)
+    return Files(request.getfixturevalue("installed"), directory, batches=600 if SOAK else 500)
 
 
 def reach(process: "subprocess.Popen[str]", tasks: int) -> None:
