@@ -1,11 +1,7 @@
 """Coverage-guided fuzzing of everything that reads names which others have written.
 
-    pip install atheris
-    python fuzz/names.py -max_total_time=3600 CORPUS
-
-CORPUS is a directory that keeps what reaches new code; `-help=1` lists libFuzzer's other flags. An
-input that breaks an invariant is written to `crash-…` in the directory it is run in, and
-`python fuzz/names.py crash-…` runs it again and shows the listings.
+`make fuzz` runs it for an hour. The flags are libFuzzer's, which `-help=1` lists. With the name of a
+file it runs that one input, and shows the listings if it breaks an invariant.
 
 An input is a list of entries, separated by 0xFE 0xFE, which no UTF-8 has. An entry's first byte says
 into which bucket it goes and as what, its second what it begins with, and the rest is taken as it is.
