@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 TALLY = "tally"
-COLUMNS = ("times", "in mid-run", "repeats", "in flight", "unexplained", "losses")
+COLUMNS = ("times", "in mid-run", "faults", "repeats", "explained", "unexplained", "losses")
 _tallies: dict[str, dict[str, int]] = {}
 
 
@@ -15,8 +15,7 @@ def tallied(request: pytest.FixtureRequest) -> Callable[[str], dict[str, int]]:
 
     def tally(done: str) -> dict[str, int]:
         counts = dict.fromkeys(COLUMNS, 0)
-        deployment = request.node.callspec.params["deployment"]
-        request.node.user_properties.append((TALLY, [f"{deployment}: {done}", counts]))
+        request.node.user_properties.append((TALLY, [done, counts]))
         return counts
 
     return tally
@@ -40,4 +39,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for row, counts in sorted(_tallies.items()):
         cells = [row.ljust(width), *(str(counts[name]).rjust(len(name)) for name in COLUMNS)]
         terminalreporter.write_line(" | ".join(cells))
-    terminalreporter.write_line("in flight: the most that could be repeated, given what the runs were at")
+    terminalreporter.write_line(
+        "explained: the most repeats that what was in flight, or the faults, can explain"
+    )

@@ -31,9 +31,9 @@ Tallied = Callable[[str], dict[str, int]]
 pytestmark = pytest.mark.timeout(3600 if SOAK else 120)
 
 
-@pytest.fixture(scope="module", params=["file and SQLite", "S3 and SNS"])
+@pytest.fixture(scope="module", params=[Files.name, Amazon.name])
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    if request.param == "S3 and SNS":
+    if request.param == Amazon.name:
         return Amazon(request.getfixturevalue("moto_url"), batches=150 if SOAK else 100)
     directory = tmp_path_factory.mktemp("deployment")
     return Files(request.getfixturevalue("installed"), directory, batches=600 if SOAK else 500)
@@ -112,7 +112,7 @@ def test_whenever_it_is_killed_nothing_is_lost_and_what_was_in_flight_is_repeate
     deployment: Deployment, tallied: Tallied
 ) -> None:
     in_flight = most_in_flight(deployment)
-    chance, tally = random.Random(7), tallied("SIGKILL")
+    chance, tally = random.Random(7), tallied(f"{deployment.name}: SIGKILL")
     while tally["times"] < KILLS:
         history, most = History(deployment, tally), 0
         for _ in range(EACH):
@@ -126,13 +126,13 @@ def test_whenever_it_is_killed_nothing_is_lost_and_what_was_in_flight_is_repeate
             most += killed * in_flight
             tally["times"] += killed
             tally["in mid-run"] += killed and bool(published) and history.due > 0
-        tally["in flight"] += most
+        tally["explained"] += most
         assert history.complete() <= most
     assert tally["in mid-run"] > KILLS / 2, "the kills have met runs at work"
 
 
 def test_ended_in_order_it_repeats_nothing(deployment: Deployment, tallied: Tallied) -> None:
-    chance, tally = random.Random(8), tallied("SIGTERM")
+    chance, tally = random.Random(8), tallied(f"{deployment.name}: SIGTERM")
     while tally["times"] < KILLS:
         history = History(deployment, tally)
         for _ in range(EACH):
@@ -153,7 +153,7 @@ def test_ended_in_order_it_repeats_nothing(deployment: Deployment, tallied: Tall
 
 
 def test_pairs_of_runs_at_once_repeat_nothing(deployment: Deployment, tallied: Tallied) -> None:
-    tally = tallied("pairs of runs")
+    tally = tallied(f"{deployment.name}: pairs of runs")
     for _ in range(PAIRS):
         history = History(deployment, tally)
         with ThreadPoolExecutor(2) as both:
@@ -174,7 +174,7 @@ def test_pairs_of_runs_at_once_repeat_nothing(deployment: Deployment, tallied: T
 def test_what_a_killed_holder_of_the_lease_has_left_is_done_when_its_lease_has_ended(
     deployment: Deployment, tallied: Tallied
 ) -> None:
-    tally = tallied("SIGKILL of a lease's holder")
+    tally = tallied(f"{deployment.name}: SIGKILL of a lease's holder")
     history = History(deployment, tally)
     run = deployment.start(f"--lease-duration={DURATION}s", *AT_ONCE)
     reach(run, 5)
@@ -184,7 +184,7 @@ def test_what_a_killed_holder_of_the_lease_has_left_is_done_when_its_lease_has_e
     assert history.due
     tally["times"] += 1
     tally["in mid-run"] += 1
-    tally["in flight"] += most_in_flight(deployment)
+    tally["explained"] += most_in_flight(deployment)
     assert deployment.leases(), "it could not give it back"
     if SOAK:
         time.sleep(DURATION + SKEW + 1)  # only the clock ends a lease

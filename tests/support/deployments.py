@@ -11,6 +11,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from servers import moto
 from servers.fixtures import KEYS, s3_bucket
@@ -32,9 +33,10 @@ class Deployment(ABC):
     Each history has its own bucket for markers and its own queue; the batches are the same.
     """
 
+    name: ClassVar[str]
+    limits: ClassVar[Limits]
     command: Path
     environ: Mapping[str, str] = {}
-    limits: Limits
     ingestion: ObjectStore
     peer: ObjectStore
     own: ObjectStore
@@ -104,6 +106,7 @@ class Deployment(ABC):
 class Files(Deployment):
     """Directories, and SQLite; the command of the built wheel."""
 
+    name = "file and SQLite"
     limits = SqliteQueue.limits
 
     def __init__(self, installed: Path, directory: Path, batches: int) -> None:
@@ -142,6 +145,7 @@ class Amazon(Deployment):
     """S3, and SNS with a queue of SQS subscribed to it; the command of this environment, with the extra."""
 
     command = Path(sys.executable).with_name("workflow-manager")
+    name = "S3 and SNS"
     limits = SnsQueue.limits
 
     def __init__(self, moto_url: str, batches: int) -> None:
