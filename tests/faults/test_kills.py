@@ -17,11 +17,11 @@ import pytest
 from support.deployments import Amazon, Deployment, Files
 from workflow_manager.pipeline.lease import SKEW
 
-KILLS = int(os.environ.get("WORKFLOW_MANAGER_KILLS", "6"))
+KILLS = int(os.environ.get("WORKFLOW_MANAGER_KILLS", "5"))
 PAIRS = int(os.environ.get("WORKFLOW_MANAGER_PAIRS", "1"))
 SOAK = KILLS >= 100
 EARLY = 7  # of each eight interruptions, the one that comes before any task is scheduled
-EACH = 3  # interruptions of one history, before a run may come to its end
+EACH = 5  # interruptions of one history, before a run may come to its end
 REQUESTS, MARKERS = 2, 4
 AT_ONCE = (f"--max-enqueue-workers={REQUESTS}", f"--max-marker-workers={MARKERS}")
 DURATION = 2  # seconds of a lease
@@ -36,7 +36,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     if request.param == Amazon.name:
         return Amazon(request.getfixturevalue("moto_url"), batches=150 if SOAK else 100)
     directory = tmp_path_factory.mktemp("deployment")
-    return Files(request.getfixturevalue("installed"), directory, batches=600 if SOAK else 500)
+    return Files(request.getfixturevalue("installed"), directory, batches=600 if SOAK else 400)
 
 
 def reach(process: "subprocess.Popen[str]", tasks: int) -> None:
@@ -141,7 +141,8 @@ def test_ended_in_order_it_repeats_nothing(deployment: Deployment, tallied: Tall
             # Slow markers, so that what was published waits for them when the signal comes.
             run = deployment.start("--no-lease", "--max-enqueue-workers=1", "--max-marker-workers=1")
             early = tally["times"] % 8 == EARLY
-            status = interrupted(run, signal.SIGTERM, chance, 0 if early else history.due)
+            # In the first half, as a good part of the rest may be in flight already.
+            status = interrupted(run, signal.SIGTERM, chance, 0 if early else (history.due + 1) // 2)
             # One that comes before the program can take it ends the process the hard way.
             assert status in (0, 143, -signal.SIGTERM)
             published = history.look()
@@ -149,7 +150,7 @@ def test_ended_in_order_it_repeats_nothing(deployment: Deployment, tallied: Tall
             tally["times"] += 1
             tally["in mid-run"] += status == 143 and bool(published) and history.due > 0
         assert history.complete() == 0
-    assert tally["in mid-run"] > KILLS / 3, "the signals have met runs at work"
+    assert tally["in mid-run"] >= KILLS // 3, "the signals have met runs at work"
 
 
 def test_pairs_of_runs_at_once_repeat_nothing(deployment: Deployment, tallied: Tallied) -> None:
