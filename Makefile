@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo test check format docs lock clean
+.PHONY: help demo test check soak fuzz format docs lock clean
 
 help:
 	@echo "make demo       three passes over a made-up deployment, explained"
 	@echo "make test       all tests"
 	@echo "make check      format, lint, types and tests, as CI runs them"
+	@echo "make soak       the tests of faults, long: kills, pairs of runs, histories; about 20 minutes"
+	@echo "make fuzz       an hour (FUZZ_SECONDS) of coverage-guided fuzzing of names and listings"
 	@echo "make format     put the code into its one format"
 	@echo "make docs       write the reference pages that are generated from the code"
 	@echo "make lock       work out requirements/*.txt anew from pyproject.toml"
@@ -28,6 +30,18 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
+
+# What CI does in small numbers, with which it can be seen often: nothing lost, and what is repeated.
+soak: $(VENV)/.dev
+	WORKFLOW_MANAGER_KILLS=200 WORKFLOW_MANAGER_PAIRS=20 WORKFLOW_MANAGER_EXAMPLES=1000 \
+	  $(BIN)/pytest -n auto --timeout=3600 tests/faults tests/pipeline/test_hostile_names.py
+
+FUZZ_SECONDS ?= 3600
+fuzz: $(VENV)/.dev
+	$(PIP) install atheris
+	mkdir -p build/fuzz
+	$(BIN)/python fuzz/names.py -dict=fuzz/names.dict -max_total_time=$(FUZZ_SECONDS) -max_len=2000 \
+	  -len_control=0 -print_final_stats=1 -artifact_prefix=build/ build/fuzz fuzz/seeds
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

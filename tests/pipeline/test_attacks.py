@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from support.scene import Scene
 from workflow_manager.core.report import Figures
+from workflow_manager.pipeline import hours
 
 IN_INTAKE = "2026/11/23/03/05"
 HONEST = "honest"
@@ -58,6 +59,24 @@ def test_a_flood_of_malformed_names_is_counted_and_told_once() -> None:
     (event,) = scene.events.named("objects.malformed")
     assert len(event.message) < 1000
     assert peak < 5_000_000
+
+
+def test_what_is_malformed_is_counted_once_where_a_range_is_read_in_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hours, "SPLIT_AFTER", 2)
+    monkeypatch.setattr(hours, "WORTH_SPLITTING", 2)
+    scene = Scene(page_size=2)
+    for hour in ("17", "18", "20"):
+        scene.ingest(HONEST, f"2026/11/22/{hour}/05", f"b{hour}")
+        scene.validate(HONEST, f"2026/11/22/{hour}/05", f"b{hour}")
+    for store in (scene.ingestion, scene.peer):
+        for stray in ("17x", "18x", "19x", "21x"):
+            store._put(f"{HONEST}/2026/11/22/{stray}".encode(), b"", replace=True)
+    report = scene.run()
+    assert scene.taken_in() == ["b17", "b18", "b20"]
+    assert scene.aggregated() == {HONEST: ["b17", "b18", "b20"]}
+    assert report.figures[HONEST].malformed_objects_found == 8
 
 
 @pytest.mark.parametrize("length", [1_000, 100_000])

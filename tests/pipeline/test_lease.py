@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -44,6 +45,29 @@ def test_a_second_run_is_refused_while_the_first_works_and_leaves_nothing_behind
     assert len(store.names()) == 1
     first.end()
     assert taken(store, wall=1021).granted()
+
+
+def test_a_renewal_in_the_midst_of_anothers_listing_does_not_hide_the_lease() -> None:
+    class Drifting(FaultyStore):
+        """Its listings show only what is there all the while, as those of directories may."""
+
+        def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
+            keys = [key for page in super().list_keys(prefix, after, before) for key in page]
+            for call in meanwhile:
+                call()
+            yield [key for key in keys if self.get(key) is not None]
+
+    meanwhile: list[Callable[[], None]] = []
+    store, wall = Drifting("memory://own"), iter(range(1000, 1100))
+    first = Lease(store, "scope", 600, wall=lambda: next(wall), sleep=lambda _: None)
+    first.begin()
+    assert first.granted()
+    meanwhile.append(first._write)
+    second = taken(store, wall=1050)
+    assert not second.granted()
+    second.end()
+    first.end()
+    assert store.names() == []
 
 
 def test_other_scopes_do_not_matter(store: FaultyStore) -> None:

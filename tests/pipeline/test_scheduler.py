@@ -1,6 +1,8 @@
 """A run over buckets in memory: what is scheduled, how often is listed, and what a fault spoils."""
 
 import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -133,6 +135,25 @@ class TestHowOftenIsListed:
         assert scene.taken_in() == inside
         window = [time.replace("/", "") for time in times if "2026/11/22/16" <= time < "2026/11/23"]
         assert scene.aggregated() == {"agg": window}
+
+    def test_what_is_read_in_pieces_is_listed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hours, "SPLIT_AFTER", 3)
+        monkeypatch.setattr(hours, "WORTH_SPLITTING", 3)
+        scene = Scene(page_size=3)
+        listing, listed = scene.ingestion.list_keys, Counter[str]()
+
+        def counted(prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
+            for page in listing(prefix, after, before):
+                listed.update(page)
+                yield page
+
+        monkeypatch.setattr(scene.ingestion, "list_keys", counted)
+        for hour in range(24):
+            scene.ingest("agg", f"2026/11/23/{hour:02}/05", "b")
+        scene.run()
+        assert len(listed) == 24 * 3
+        # The page with which it was seen that the rest is others' is the only one that is read again.
+        assert listed.total() <= 24 * 3 + 3
 
 
 class TestMalformedNames:

@@ -1,8 +1,8 @@
 """One range of hours of one aggregation: listed, planned, and its intake tasks handed on."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
@@ -11,7 +11,6 @@ from workflow_manager.core.names import (
     Batch,
     Part,
     batch_range,
-    hour_begin,
     intake_marker,
     marker_range,
     time_of,
@@ -105,7 +104,6 @@ class HoursReader:
         self._prefix = f"{aggregation}/"
         self._window = window
         self._split = split
-        self._end = window.end
         self._reading = Reading()
         self._malformed = MalformedNames(aggregation)
         taken_in = window.overlap(scene.intake)
@@ -121,8 +119,6 @@ class HoursReader:
                 if scene.ledger.stopped:
                     self._reading.whole = False
                     break
-                if hour_begin(hour) >= self._end:
-                    break
                 self._hour(hour, ingested, validated)
         except StorageError as error:
             self._reading.whole = False
@@ -132,26 +128,44 @@ class HoursReader:
         return self._reading
 
     def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """The same pages; on the way it is found out whether the range is a large one."""
-        names = 0
-        first: datetime | None = None
-        for page in pages:
-            names += len(page)
-            first = first or time_of(page[0], self._prefix)
-            last = time_of(page[-1], self._prefix)
-            if self._split is not None and names >= SPLIT_AFTER and first and last:
-                self._consider_splitting(self._split, names, Window(first, last + MINUTE))
-            yield page
+        """The same pages, up to where others read on; it is found out whether the range is a large one.
 
-    def _consider_splitting(self, split: Split, names: int, read: Window) -> None:
+        Until that is known the pages are held back, and with them the peer's: what is malformed in
+        them must be counted by those alone who will read it.
+        """
+        held: list[Sequence[str]] = []
+        names = 0
+        for page in pages:
+            held.append(page)
+            names += len(page)
+            if self._split is not None:
+                if names < SPLIT_AFTER:
+                    continue
+                self._consider_splitting(self._split, held, names)
+            end = batch_range(self._id, self._window).before
+            for one in held:
+                ours = one[: bisect_left(one, end)]
+                yield ours
+                if len(ours) < len(one):
+                    return
+            held = []
+        yield from held
+
+    def _consider_splitting(self, split: Split, pages: Sequence[Sequence[str]], names: int) -> None:
+        times = (time_of(key, self._prefix) for page in pages for key in page)
+        first = next(filter(None, times), None)
+        backwards = (time_of(key, self._prefix) for page in reversed(pages) for key in reversed(page))
+        last = next(filter(None, backwards), None)
+        if first is None or last is None:
+            return
         self._split = None
-        rest = floor(read.end - MINUTE, HOUR) + HOUR
+        rest = floor(last, HOUR) + HOUR
         if rest >= self._window.end:
             return
-        names_an_hour = names / ((read.end - read.begin) / HOUR)
+        names_an_hour = names / ((last + MINUTE - first) / HOUR)
         if names_an_hour * ((self._window.end - rest) / HOUR) >= WORTH_SPLITTING:
-            self._end = rest
             split(Window(rest, self._window.end), names_an_hour)
+            self._window = Window(self._window.begin, rest)
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         scene = self._scene

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -71,7 +71,7 @@ class Lease:
         self._wall = wall
         self._sleep = sleep
         self._owner = f"{int(wall()):012}-{uuid.uuid4().hex}"
-        self._key = ""
+        self._keys: list[str] = []
         self._expires = 0.0
         self._known = threading.Event()
         self._ending = threading.Event()
@@ -109,7 +109,7 @@ class Lease:
         while self._granted and not self._ending.wait(self._duration / RENEWALS):
             with suppress(StorageError):  # the next renewal may succeed; until then it lasts as it did
                 self._write()
-        self._remove(self._key)
+        self._remove(self._keys)
 
     def _take(self) -> bool:
         for attempt in range(TRIES):
@@ -117,20 +117,25 @@ class Lease:
             others = self._others()
             if not others:
                 return True
-            self._remove(self._key)
+            self._remove(self._keys)
             if any(self._wall() - begun > SETTLED for begun in others):
                 return False
             self._sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 (no secret)
         return False
 
     def _write(self) -> None:
-        """Write a lease that holds from now; the one before it is not needed any more."""
-        before, begun = self._key, time.monotonic()
+        """Write a lease that holds from now, and remove those that are older than the one before it.
+
+        That one stays until the next renewal: a listing by another that is under way may neither
+        show what is written now nor what is removed now, but it shows what stays all the while.
+        """
+        begun = time.monotonic()
         key = f"{self._prefix}{int(self._wall() + self._duration):012}-{self._owner}"
         self._store.put(key, b"a run of workflow-manager is at work until the time in this name\n")
-        self._key, self._expires = key, begun + self._duration
-        if before != key:
-            self._remove(before)
+        self._expires = begun + self._duration
+        if key not in self._keys:
+            self._keys.append(key)
+        self._remove(self._keys[:-2])
 
     def _others(self) -> list[float]:
         """When the other runs began whose leases hold; in seconds since 1970."""
@@ -139,7 +144,8 @@ class Lease:
         owners = (key.removeprefix(self._prefix).partition("-")[2] for key in keys)
         return [float(owner.partition("-")[0]) for owner in owners if owner and owner != self._owner]
 
-    def _remove(self, key: str) -> None:
-        if key:
-            with suppress(StorageError):
+    def _remove(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            with suppress(StorageError):  # it ends by itself
                 self._store.delete(key)
+        self._keys = [key for key in self._keys if key not in keys]
