@@ -11,7 +11,7 @@ help:
 	@echo "make demo       three passes over a made-up deployment, explained"
 	@echo "make test       all tests"
 	@echo "make check      format, lint, types and tests, as CI runs them"
-	@echo "make soak       the tests of faults, long: kills, pairs of runs, histories; about 20 minutes"
+	@echo "make soak       the tests of faults, long: kills, pairs of runs, histories; 10 to 20 minutes"
 	@echo "make fuzz       an hour (FUZZ_SECONDS) of coverage-guided fuzzing of names and listings"
 	@echo "make format     put the code into its one format"
 	@echo "make docs       write the reference pages that are generated from the code"

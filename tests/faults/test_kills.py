@@ -160,7 +160,8 @@ def test_pairs_of_runs_at_once_repeat_nothing(deployment: Deployment, tallied: T
         with ThreadPoolExecutor(2) as both:
             pair = [both.submit(deployment.run, "--max-marker-workers=1") for _ in range(2)]
         outcomes = [run.result() for run in pair]
-        assert [outcome.status for outcome in outcomes] == [0, 0]
+        for outcome in outcomes:
+            assert outcome.status == 0, outcome.stderr[-2000:]
         begun, ended = (
             [outcome.event(name)["timestamp"] for outcome in outcomes]
             for name in ("run.started", "run.finished")

@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -119,6 +120,17 @@ def test_several_processes_take_each_message_once(path: Path, queue: SqliteQueue
 def test_several_processes_publish_at_once(path: Path, queue: SqliteQueue) -> None:
     _side_by_side(PUBLISH_SOME, path)
     assert queue.topics() == {"t": 300}
+
+
+def test_a_file_that_another_is_just_making_is_waited_for(
+    path: Path, queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # of a file that is not in write-ahead mode yet
+        monkeypatch.setattr(time, "sleep", lambda _: other.execute("ROLLBACK"))
+        queue.prepare(["t"])
+        assert not other.in_transaction, "it has waited"
+    assert queue.topics() == {}
 
 
 @pytest.mark.parametrize("_attempt", range(3))

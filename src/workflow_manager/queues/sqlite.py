@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 _BUSY_TIMEOUT = 30.0  # seconds to wait for other writers, in this process and in others
+_PAUSE = 0.01  # seconds between tries where SQLite does not wait by itself
 _PAGE = 500
 _VERSION = 1
 _SCHEMA = """
@@ -216,13 +217,33 @@ class SqliteQueue:
             self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
             self._check_schema(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _write_ahead(self, connection: "sqlite3.Connection") -> None:
+        """Put the file into write-ahead mode, unless it is.
+
+        Of several that do so at once with a new file, SQLite refuses all but one without waiting
+        as `timeout` says, since each could wait for another. So they wait here.
+        """
+        import sqlite3  # noqa: PLC0415 (as above)
+
+        deadline = time.monotonic() + _BUSY_TIMEOUT
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest says why
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def _check_schema(self, connection: "sqlite3.Connection") -> None:
         def pragma() -> int:
