@@ -191,7 +191,7 @@ class SqliteQueue:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = self._connect(make=make)
+                    self._connection = self._connect(deadline, make=make)
                 # Or a hundred threads that wait for each other would each wait as long once more.
                 left = max(0.0, deadline - monotonic())
                 self._connection.execute(f"PRAGMA busy_timeout = {left * 1000:.0f}")
@@ -206,7 +206,7 @@ class SqliteQueue:
             except sqlite3.Error as error:
                 raise self._translated(operation, error) from error
 
-    def _connect(self, *, make: bool) -> "sqlite3.Connection":
+    def _connect(self, deadline: float, *, make: bool) -> "sqlite3.Connection":
         import sqlite3  # noqa: PLC0415 (as above)
 
         if not make and not Path(self._path).exists():
@@ -214,10 +214,13 @@ class SqliteQueue:
                 "open", f"the queue {self._path}", "there is no such file", "has a run published yet?"
             )
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            self._path,
+            timeout=max(0.0, deadline - monotonic()),
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
-            self._write_ahead(connection)
+            self._write_ahead(connection, deadline)
             connection.execute("PRAGMA synchronous = FULL")
             self._check_schema(connection)
         except BaseException:
@@ -225,7 +228,7 @@ class SqliteQueue:
             raise
         return connection
 
-    def _write_ahead(self, connection: "sqlite3.Connection") -> None:
+    def _write_ahead(self, connection: "sqlite3.Connection", deadline: float) -> None:
         """Put the file into write-ahead mode, unless it is.
 
         Of several that do so at once with a new file, SQLite refuses all but one without waiting
@@ -233,13 +236,12 @@ class SqliteQueue:
         """
         import sqlite3  # noqa: PLC0415 (as above)
 
-        deadline = time.monotonic() + _BUSY_TIMEOUT
         while True:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:
                 busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest says why
-                if not busy or time.monotonic() > deadline:
+                if not busy or monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
             else:
