@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from workflow_manager.clouds import connections
 from workflow_manager.clouds.http import CloudError, Failure, Request, Service, no_authorization
 from workflow_manager.ports import Patience
 
 GET = Request("GET", "/")
 OK = frozenset({200, 204})
-PATIENCE = Patience(tries=1)
 
 
 class Scripted:
@@ -49,9 +49,12 @@ class Scripted:
 
 
 @contextmanager
-def scripted(*answers: list[bytes], closing: bool = False) -> Iterator[tuple[Scripted, Service]]:
+def scripted(
+    *answers: list[bytes], closing: bool = False, tries: int = 1
+) -> Iterator[tuple[Scripted, Service]]:
     server = Scripted(*answers, closing=closing)
-    service = Service(server.url, {}, PATIENCE, authorize=no_authorization, explain=lambda _: Failure("", ""))
+    patience = Patience(tries=tries)
+    service = Service(server.url, {}, patience, authorize=no_authorization, explain=lambda _: Failure("", ""))
     try:
         yield server, service
     finally:
@@ -105,13 +108,26 @@ def test_the_answer_to_head_announces_a_body_that_does_not_come() -> None:
         assert (answer.body, answer.headers["content-length"]) == (b"", "4")
 
 
-def test_a_connection_that_the_service_has_ended_is_not_used_again() -> None:
+def test_a_connection_that_the_service_has_ended_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_SURELY_OPEN", 0)
     with scripted([WHOLE], [WHOLE], closing=True) as (server, service):
-        assert service.send(GET, OK).body == b"body"
-        idle = service._transport._connections._idle[0]
-        idle.recv(1, socket.MSG_PEEK)  # waits until the end has come
-        assert service.send(GET, OK).body == b"body"
+        assert service.send(GET, OK).attempt == 1
+        wait_for_the_end(service)
+        assert service.send(GET, OK).attempt == 1
         assert server.connections == 2
+
+
+def test_a_service_that_ends_connections_at_once_is_noticed_and_no_longer_trusted() -> None:
+    with scripted([WHOLE], [WHOLE], [WHOLE], closing=True, tries=2) as (server, service):
+        attempts = []
+        for _ in range(3):
+            attempts.append(service.send(GET, OK).attempt)
+            wait_for_the_end(service)
+        assert (attempts, server.connections) == ([1, 2, 1], 3)
+
+
+def wait_for_the_end(service: Service) -> None:
+    service._transport._connections._idle[0].socket.recv(1, socket.MSG_PEEK)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +158,7 @@ def test_no_header_can_smuggle_in_another(value: str) -> None:
     service = Service(
         "http://127.0.0.1:9",
         {},
-        PATIENCE,
+        Patience(tries=1),
         authorize=lambda _: {"x": value},
         explain=lambda _: Failure("", ""),
     )

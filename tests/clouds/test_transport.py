@@ -4,7 +4,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from servers.faulty import Faulty, answer, faulty
+from servers.faulty import Faulty, answer, faulty, silent
 from workflow_manager.clouds.aws import CA_VARIABLES, explain
 from workflow_manager.clouds.connections import proxy_for
 from workflow_manager.clouds.http import CloudError, Request, Service, no_authorization
@@ -26,8 +26,12 @@ GET = Request("GET", "/bucket?x=1")
 
 
 def send(url: str, **environ: str) -> bytes:
+    return patient(url, Patience(), environ)
+
+
+def patient(url: str, patience: Patience, environ: Mapping[str, str]) -> bytes:
     service = Service(
-        url, environ, Patience(), authorize=no_authorization, explain=explain, ca_variables=CA_VARIABLES
+        url, environ, patience, authorize=no_authorization, explain=explain, ca_variables=CA_VARIABLES
     )
     try:
         return service.send(GET, OK).body
@@ -79,6 +83,14 @@ def test_the_environment_names_further_certificates(
     variable: str, encrypted: Faulty, certificate: Path
 ) -> None:
     assert send(encrypted.url, **{variable: str(certificate)}) == b"trusted"
+
+
+def test_a_service_that_speaks_tls_and_says_nothing_is_not_waited_for(
+    encrypted: Faulty, certificate: Path
+) -> None:
+    encrypted.always = silent
+    with pytest.raises(CloudError, match=r"did not answer within 0\.2 s"):
+        patient(encrypted.url, Patience(read_timeout=0.2, tries=1), {"AWS_CA_BUNDLE": str(certificate)})
 
 
 def test_a_bundle_that_cannot_be_read_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:

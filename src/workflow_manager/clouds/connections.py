@@ -6,6 +6,9 @@ Importing this imports the TLS library, so only clouds.transport does.
 import os
 import socket
 import ssl
+import struct
+import sys
+import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -21,6 +24,43 @@ from workflow_manager.errors import ConfigError, Mistake
 # Connections that are kept; more threads than this open one for each request beyond them.
 _KEPT = 128
 _PORTS = {"http": 80, "https": 443}
+_SURELY_OPEN = 1.0  # seconds for which a service keeps a connection, as far as it has not shown otherwise
+# Only where a `struct timeval` is known to be two of C's longs.
+_KERNEL_KEEPS_TIME = sys.platform == "linux" and sys.maxsize > 1 << 32
+
+
+class Connection:
+    """A connection of one thread at a time."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.idle_since = 0.0  # on the monotonic clock
+        self._limit = 0.0
+
+    def limit(self, seconds: float) -> None:
+        """Let no call wait longer; one that would raises TimeoutError, or BlockingIOError.
+
+        A socket with a timeout in Python's own way asks the system before each call whether it would
+        wait. While a thread does so, others take the interpreter, and at a marker for each request
+        this costs more than all the rest: so the system is to keep the time, but where TLS reads.
+        """
+        if seconds == self._limit:
+            return
+        self._limit = seconds
+        if isinstance(self.socket, ssl.SSLSocket) or not _KERNEL_KEEPS_TIME:
+            self.socket.settimeout(seconds)
+            return
+        self.socket.settimeout(None)
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has ended the connection while it was idle."""
+        waiting = poll()
+        waiting.register(self.socket, POLLIN)
+        return bool(waiting.poll(0))  # something has come where nothing may come
 
 
 class Connections:
@@ -39,7 +79,8 @@ class Connections:
         self._proxy = _parts(proxy, "the proxy") if proxy else None
         self._context = trust(environ, ca_variables) if self._target.scheme == "https" else None
         self._tunnelled = self._proxy is not None and self._context is not None
-        self._idle: deque[socket.socket] = deque(maxlen=_KEPT)
+        self._idle: deque[Connection] = deque(maxlen=_KEPT)
+        self._trusting = True
 
     @property
     def base(self) -> str:
@@ -52,30 +93,37 @@ class Connections:
         """What each request needs besides its own headers: the proxy's password."""
         return _login(self._proxy) if self._proxy and not self._tunnelled else {}
 
-    def take(self, timeout: float) -> socket.socket:
+    def take(self, timeout: float) -> Connection:
         """A connection of one's own, made within `timeout` seconds; raises CloudError."""
         while True:
             try:
                 idle = self._idle.pop()
             except IndexError:
                 break
-            if not _readable(idle):
+            if self._trusting and time.monotonic() - idle.idle_since < _SURELY_OPEN:
                 return idle
-            idle.close()  # the service has ended it
+            if not idle.ended:
+                return idle
+            idle.socket.close()
         with self._translated():
-            return self._secured(self._opened(timeout))
+            return Connection(self._secured(self._opened(timeout)))
 
-    def give_back(self, connection: socket.socket) -> None:
+    def give_back(self, connection: Connection) -> None:
         """Keep a connection, on which an answer was read to its end."""
         if len(self._idle) < _KEPT:
+            connection.idle_since = time.monotonic()
             self._idle.append(connection)
         else:
-            connection.close()
+            connection.socket.close()
+
+    def distrust(self) -> None:
+        """A connection broke, so others may have: ask of each, from now on, before it is used again."""
+        self._trusting = False
 
     def close(self) -> None:
         """Close the connections that are kept."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().socket.close()
 
     def _opened(self, timeout: float) -> socket.socket:
         """A connection that leads to the host, not yet encrypted."""
@@ -224,10 +272,3 @@ def _login(proxy: SplitResult) -> dict[str, str]:
         return {}
     login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
     return {"proxy-authorization": f"Basic {b64encode(login.encode()).decode()}"}
-
-
-def _readable(connection: socket.socket) -> bool:
-    """Whether something has come on a connection where nothing may come: its end."""
-    waiting = poll()
-    waiting.register(connection, POLLIN)
-    return bool(waiting.poll(0))

@@ -60,12 +60,12 @@ class Transport:
         answer = _Answer(bodiless=request.method == "HEAD")
         reusable = False
         try:
-            connection.settimeout(min(self._patience.read_timeout, left))
-            connection.sendall(message)
-            self._read(connection, answer, deadline)
+            connection.limit(min(self._patience.read_timeout, left))
+            connection.socket.sendall(message)
+            self._read(connection.socket, answer, deadline)
             reusable = answer.reusable
             return answer.status, answer.headers, b"".join(answer.chunks)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise CloudError(
                 f"{self._connections.host} did not answer within {self._patience.read_timeout:g} s",
                 "check the network and the service's status page",
@@ -78,7 +78,9 @@ class Transport:
             if reusable:
                 self._connections.give_back(connection)
             else:
-                connection.close()
+                connection.socket.close()
+                if not answer.complete:
+                    self._connections.distrust()
 
     def close(self) -> None:
         """Close the connections that are kept."""
