@@ -1,8 +1,9 @@
 """A stage of the pipeline: some threads, and a bound on what may wait for them."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec
 
 P = ParamSpec("P")
@@ -14,15 +15,26 @@ class Stage:
     A bounded stage makes the caller wait while enough are waiting. Bounded stages form
     a chain in which each waits only for the next, so that waiting cannot come to a
     standstill. Calls of an unbounded stage may submit more to that same stage.
+
+    Not concurrent.futures: a future for each marker, and a caller that is woken for each one
+    that is done, take longer than all else that is done for it between two requests.
     """
 
     def __init__(self, name: str, workers: int, *, bounded: bool = True) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
-        self._most_waiting = 2 * workers if bounded else None
+        self._name = name
+        self._workers = workers
+        # A caller that had to wait goes on when there is room for several, and not for each one.
+        self._full = 2 * workers if bounded else None
+        self._roomy = workers + workers // 2
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._idle = threading.Condition(self._lock)
+        self._work = threading.Condition(self._lock)
+        self._end = threading.Condition(self._lock)
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
         self._outstanding = 0
+        self._drained = False
         self._error: BaseException | None = None
 
     def submit(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -31,27 +43,65 @@ class Stage:
         An error that a call does not deal with itself is raised by the next `submit`, and by `drain`.
         """
         with self._lock:
-            self._room.wait_for(self._has_room)
+            if self._full is not None and self._outstanding >= self._full:
+                self._room.wait_for(lambda: self._outstanding <= self._roomy)
             if self._error is not None:
                 raise self._error
             self._outstanding += 1
-        self._pool.submit(call, *args, **kwargs).add_done_callback(self._done)
+            self._waiting.append(partial(call, *args, **kwargs))
+            if self._idle >= len(self._waiting):
+                self._work.notify()
+            elif len(self._threads) < self._workers:
+                self._start()
 
     def drain(self) -> None:
         """Wait until all that was submitted is done, and give back the threads."""
         with self._lock:
-            self._idle.wait_for(lambda: not self._outstanding)
-        self._pool.shutdown()
+            self._end.wait_for(lambda: not self._outstanding)
+            self._drained = True
+            self._work.notify_all()
+        for thread in self._threads:
+            thread.join()
         if self._error is not None:
             raise self._error
 
-    def _has_room(self) -> bool:
-        return self._most_waiting is None or self._outstanding < self._most_waiting
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system allows no more threads
+            if not self._threads:
+                self._waiting.clear()
+                self._outstanding = 0
+                raise
+            self._workers = len(self._threads)
+        else:
+            self._threads.append(thread)
 
-    def _done(self, future: Future[None]) -> None:
+    def _run(self) -> None:
+        while (call := self._next()) is not None:
+            error = None
+            try:
+                call()
+            except BaseException as raised:  # noqa: BLE001 (it is raised where the calls came from)
+                error = raised
+            self._done(error)
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._lock:
+            while not self._waiting:
+                if self._drained:
+                    return None
+                self._idle += 1
+                self._work.wait()
+                self._idle -= 1
+            return self._waiting.popleft()
+
+    def _done(self, error: BaseException | None) -> None:
         with self._lock:
             self._outstanding -= 1
-            self._error = self._error or future.exception()
-            self._room.notify()  # there is room for one
+            self._error = self._error or error
+            if self._outstanding == self._roomy:
+                self._room.notify_all()
             if not self._outstanding:
-                self._idle.notify_all()
+                self._end.notify_all()

@@ -1,0 +1,140 @@
+"""A stage: as many threads as it may have, a bound that pushes back, and errors that come out."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_manager.pipeline.stage import Stage
+
+LONG = 20.0  # seconds; what is waited for so long will not come
+
+
+def counting(threads: set[str], meet: threading.Barrier) -> None:
+    threads.add(threading.current_thread().name)
+    meet.wait(LONG)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_as_many_calls_run_at_once_as_there_may_be_workers(workers: int) -> None:
+    stage, threads, meet = Stage("some", workers), set[str](), threading.Barrier(workers)
+    for _ in range(3 * workers):
+        stage.submit(counting, threads, meet)
+    stage.drain()
+    assert threads == {f"some_{number}" for number in range(workers)}
+
+
+def test_threads_are_started_only_when_all_others_are_busy() -> None:
+    stage, threads = Stage("some", 5), set[str]()
+    for _ in range(5):
+        done = threading.Barrier(2)
+        stage.submit(counting, threads, done)
+        done.wait(LONG)
+        idle(stage)
+    stage.drain()
+    assert threads == {"some_0"}
+
+
+def idle(stage: Stage) -> None:
+    while not stage._idle:
+        threading.Event().wait(0.001)
+
+
+@given(workers=st.integers(1, 5), calls=st.integers(0, 60), submitters=st.integers(1, 4))
+def test_each_call_is_made_once_and_only_so_many_wait(workers: int, calls: int, submitters: int) -> None:
+    stage, lock = Stage("some", workers), threading.Lock()
+    made: list[int] = []
+    most = 0
+
+    def call(number: int) -> None:
+        nonlocal most
+        with lock:
+            made.append(number)
+            most = max(most, stage._outstanding)
+
+    def submit(first: int) -> None:
+        for number in range(first, calls, submitters):
+            stage.submit(call, number)
+
+    threads = [threading.Thread(target=submit, args=[first]) for first in range(submitters)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stage.drain()
+    assert sorted(made) == list(range(calls))
+    assert most <= 2 * workers
+
+
+def test_a_caller_waits_while_enough_are_waiting() -> None:
+    stage, gate, last = Stage("some", 2), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        gate.wait(LONG)
+
+    def submit() -> None:
+        for _ in range(5):
+            stage.submit(wait)
+        last.set()
+
+    submitter = threading.Thread(target=submit)
+    submitter.start()
+    assert not last.wait(0.1)
+    gate.set()
+    assert last.wait(LONG)
+    submitter.join()
+    stage.drain()
+
+
+def test_calls_of_an_unbounded_stage_may_submit_more_to_it() -> None:
+    stage, made = Stage("some", 1, bounded=False), list[int]()
+
+    def call(depth: int) -> None:
+        made.append(depth)
+        for _ in range(3 if depth < 4 else 0):
+            stage.submit(call, depth + 1)
+
+    stage.submit(call, 0)
+    stage.drain()
+    assert len(made) == 1 + 3 + 9 + 27 + 81
+
+
+def test_an_error_comes_out_where_the_calls_come_from() -> None:
+    stage, failed = Stage("some", 1), threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        raise ValueError("a call failed")
+
+    stage.submit(fail)
+    assert failed.wait(LONG)
+    idle(stage)
+    with pytest.raises(ValueError, match="a call failed"):
+        stage.submit(fail)
+    with pytest.raises(ValueError, match="a call failed"):
+        stage.drain()
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_a_system_that_allows_few_threads_is_made_do_with(
+    allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, made = Stage("some", 4), list[int]()
+    start: Callable[[threading.Thread], None] = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(stage._threads) == allowed:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    if not allowed:
+        with pytest.raises(RuntimeError, match="start new thread"):
+            stage.submit(made.append, 1)
+    else:
+        for number in range(20):
+            stage.submit(made.append, number)
+    stage.drain()
+    assert made == list(range(20 * allowed))
