@@ -189,6 +189,6 @@ class Clock(Protocol):
 class Observer(Protocol):
     """Someone who wants to know what happens. Called from many threads."""
 
-    def notify(self, event: Event) -> None:
-        """Something happened. Must not raise, and should not take long."""
+    def notify(self, *events: Event) -> None:
+        """Something happened: these, in order. Must not raise, and should not take long."""
         ...

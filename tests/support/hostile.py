@@ -160,10 +160,10 @@ class _Listeners:
     def now() -> datetime:
         return NOW
 
-    def notify(self, event: Event) -> None:
-        self.seen.append(event)
+    def notify(self, *events: Event) -> None:
+        self.seen.extend(events)
         for log in self._logs:
-            log.notify(event)
+            log.notify(*events)
 
     def check(self) -> None:
         """Whether each event has one line of its own, in which nothing moves the cursor."""

@@ -82,10 +82,11 @@ class Events:
     def __init__(self) -> None:
         self.seen: list[Event] = []
 
-    def notify(self, event: Event) -> None:
-        assert event.message
-        assert json.dumps(dict(event.fields))
-        self.seen.append(event)
+    def notify(self, *events: Event) -> None:
+        for event in events:
+            assert event.message
+            assert json.dumps(dict(event.fields))
+            self.seen.append(event)
 
     def named(self, name: str) -> list[Event]:
         return [event for event in self.seen if event.name == name]

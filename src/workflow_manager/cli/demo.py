@@ -96,7 +96,7 @@ ACTS = (
 class Silence:
     """An observer that says nothing: the demo shows tables instead."""
 
-    def notify(self, event: Event) -> None:
+    def notify(self, *events: Event) -> None:
         """Say nothing."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
 from typing import ClassVar
 
 from workflow_manager.observe.wording import as_fields
@@ -38,6 +39,11 @@ class Event:
     def fields(self) -> Mapping[str, object]:
         """The facts, by the names that they have in a JSON log line."""
         facts: dict[str, object] = {}
-        for field in fields(self):
-            facts.update(as_fields(field.name, getattr(self, field.name)))
+        for name in _names(type(self)):  # type: ignore[arg-type] # mypy: takes `__hash__` for the instances'
+            facts.update(as_fields(name, getattr(self, name)))
         return facts
+
+
+@cache
+def _names(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))

@@ -29,18 +29,18 @@ class Logs:
         self._colour = colour
         self._lock = threading.Lock()
 
-    def notify(self, event: Event) -> None:
-        """Write the event down, if it is severe enough."""
-        if _ORDER[event.severity] < self._least:
-            return
-        now = self._clock.now()
-        line = self._json(event, now) if self._json_lines else self._text(event, now)
-        with self._lock:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+    def notify(self, *events: Event) -> None:
+        """Write down those events that are severe enough."""
+        now = self._clock.now().astimezone(UTC)
+        write = self._json if self._json_lines else self._text
+        lines = [f"{write(event, now)}\n" for event in events if _ORDER[event.severity] >= self._least]
+        if lines:
+            with self._lock:
+                self._stream.write("".join(lines))
+                self._stream.flush()
 
     def _json(self, event: Event, now: datetime) -> str:
-        timestamp = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        timestamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known = {
             "severity": event.severity.value,
             "timestamp": timestamp,
@@ -53,7 +53,7 @@ class Logs:
         severity = f"{event.severity.value:7}"
         if self._colour:
             severity = f"\x1b[{_COLOURS[event.severity]}m{severity}\x1b[0m"
-        return f"{now.astimezone(UTC):%H:%M:%S} {severity} {printable(event.message)}"
+        return f"{now:%H:%M:%S} {severity} {printable(event.message)}"
 
 
 def printable(text: str) -> str:

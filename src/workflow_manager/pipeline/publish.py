@@ -97,11 +97,14 @@ class Publisher:
             for out in request:
                 self._failed(out.task, QueueError("publish to", f"topic {topic}", f"not tried: {stopped}"))
             return
+        taken = []
         for out, error in zip(request, self._outcomes(topic, request), strict=True):
-            if error is not None:
+            if error is None:
+                taken.append(out)
+            else:
                 self._failed(out.task, error)
-                continue
-            self._observer.notify(TaskScheduled(out.task, topic, out.trace_id))
+        self._observer.notify(*(TaskScheduled(out.task, topic, out.trace_id) for out in taken))
+        for out in taken:
             self._ledger.scheduled(out.task)
             self._marker.submit(out.task)
 
