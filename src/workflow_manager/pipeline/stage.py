@@ -23,8 +23,8 @@ class Stage:
     def __init__(self, name: str, workers: int, *, bounded: bool = True) -> None:
         self._name = name
         self._workers = workers
-        # A caller that had to wait goes on when there is room for several, and not for each one.
-        self._full = 2 * workers if bounded else None
+        # Callers that had to wait go on when there is room for several, and not for each one.
+        self._full = 2 * workers if bounded else 0
         self._roomy = workers + workers // 2
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -43,7 +43,7 @@ class Stage:
         An error that a call does not deal with itself is raised by the next `submit`, and by `drain`.
         """
         with self._lock:
-            if self._full is not None and self._outstanding >= self._full:
+            if self._full and self._outstanding >= self._full:
                 self._room.wait_for(lambda: self._outstanding <= self._roomy)
             if self._error is not None:
                 raise self._error
@@ -101,7 +101,7 @@ class Stage:
         with self._lock:
             self._outstanding -= 1
             self._error = self._error or error
-            if self._outstanding == self._roomy:
-                self._room.notify_all()
+            if self._full and self._outstanding <= self._roomy:
+                self._room.notify()
             if not self._outstanding:
                 self._end.notify_all()
