@@ -79,16 +79,24 @@ class Stage:
             self._threads.append(thread)
 
     def _run(self) -> None:
-        while (call := self._next()) is not None:
-            error = None
+        error: BaseException | None = None
+        call = self._next()
+        while call is not None:
             try:
                 call()
             except BaseException as raised:  # noqa: BLE001 (it is raised where the calls came from)
                 error = raised
-            self._done(error)
+            call = self._next(error, done=1)
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self, error: BaseException | None = None, *, done: int = 0) -> Callable[[], None] | None:
+        """The next call for a thread that has `done` one, if any; None if there will be no more."""
         with self._lock:
+            self._outstanding -= done
+            self._error = self._error or error
+            if self._full and self._outstanding <= self._roomy:
+                self._room.notify()
+            if not self._outstanding:
+                self._end.notify_all()
             while not self._waiting:
                 if self._drained:
                     return None
@@ -96,12 +104,3 @@ class Stage:
                 self._work.wait()
                 self._idle -= 1
             return self._waiting.popleft()
-
-    def _done(self, error: BaseException | None) -> None:
-        with self._lock:
-            self._outstanding -= 1
-            self._error = self._error or error
-            if self._full and self._outstanding <= self._roomy:
-                self._room.notify()
-            if not self._outstanding:
-                self._end.notify_all()
