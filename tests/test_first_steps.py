@@ -1,0 +1,51 @@
+"""The first steps that the README and the tutorial tell work as written, in a shell."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def commands(text: str) -> str:
+    """The indented lines, which are what a reader types."""
+    return "\n".join(re.findall(r"^ {4}(.*)$", text, re.MULTILINE))
+
+
+def typed(script: str, installed: Path, home: Path) -> str:
+    """What a shell prints; every command has to succeed."""
+    (home / ".venv").symlink_to(installed.parent.parent)
+    shell = ["bash", "-eu", "-c", f"exec 2>&1\nexport TMPDIR=$PWD\n{script}"]
+    done = subprocess.run(shell, cwd=home, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty directory to begin in."""
+    return tmp_path
+
+
+def test_the_first_real_run_of_the_readme(installed: Path, home: Path) -> None:
+    readme = (ROOT / "README.md").read_text().replace("/tmp/wm", str(home / "wm"))
+    section = readme.partition("## A first real run")[2].partition("## Install")[0]
+    make, run, look = re.split(r"\n(?=\.venv/bin/workflow-manager (?:run|tasks))", commands(section))
+    again = run.replace(" --dry-run", "")
+    printed = typed(
+        f"{make}\n{run}\necho STEP\n{again}\necho STEP\n{again}\necho STEP\n{look}", installed, home
+    )
+    _, first, second, tasks = printed.split("STEP\n")
+    assert "would schedule" in printed
+    assert '"event": "task.scheduled"' in first
+    assert '"event": "task.scheduled"' not in second
+    assert first.count("scheduled the intake") == tasks.count('"batch-id"') > 0
+
+
+def test_the_tutorial(installed: Path, home: Path) -> None:
+    script = commands((ROOT / "docs/tutorial.md").read_text())
+    printed_id = r'"$(grep -o "[0-9]\+-[0-9a-f]\{16\}" pulled | head -1)"'
+    script = script.replace("--lease 1m", "--lease 1m | tee pulled").replace(" ID", f" {printed_id}")
+    assert typed(script, installed, home).count('"aggregation-start"') == 3
