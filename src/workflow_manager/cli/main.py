@@ -1,5 +1,6 @@
 """The entry point: which command is meant, and what its failure means for the exit status."""
 
+import gc
 import importlib
 import os
 import sys
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"workflow-manager: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
         return BAD_USAGE
+    # Modules and pages of listings are many objects with hardly a cycle among them: to search each few
+    # hundred of them would take a tenth of a short run.
+    gc.set_threshold(50_000)
     command: Callable[[Sequence[str]], int] = getattr(
         importlib.import_module(f"workflow_manager.cli.{name}"), name
     )
