@@ -1,16 +1,41 @@
 """Finds the adapter for a URL scheme or a kind of queue: the only door to them.
 
-Adapters are entry points, those that come with this package as well as anyone else's:
-`workflow_manager.stores` by URL scheme, `workflow_manager.queues` by kind.
+Those of other packages are entry points: `workflow_manager.stores` by URL scheme,
+`workflow_manager.queues` by kind. They are looked for only if a name is none of our own:
+to read all that is installed would take up to a third of a short run's time.
 """
 
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import ObjectStore, TaskQueue
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 STORES = "workflow_manager.stores"
 QUEUES = "workflow_manager.queues"
+
+_OURS = {
+    STORES: {
+        "file": "storage.local:LocalStore",
+        "gs": "storage.gcs:GcsStore",
+        "memory": "storage.memory:MemoryStore",
+        "s3": "storage.s3:S3Store",
+    },
+    QUEUES: {
+        "aws-sns": "queues.sns:SnsQueue",
+        "aws-sqs": "queues.sqs:SqsQueue",
+        "gcp-pubsub": "queues.pubsub:PubSubQueue",
+        "memory": "queues.memory:MemoryQueue",
+        "nats": "queues.nats:NatsQueue",
+        "rabbitmq": "queues.rabbitmq:RabbitQueue",
+        "redis": "queues.redis:RedisQueue",
+        "sqlite": "queues.sqlite:SqliteQueue",
+    },
+}
 
 
 def store(scheme: str) -> type[ObjectStore]:
@@ -25,17 +50,32 @@ def queue(kind: str) -> type[TaskQueue]:
     return found
 
 
+def is_queue_kind(name: str) -> bool:
+    """Whether there is a kind of queue of this name."""
+    return name in _OURS[QUEUES] or name in _others(QUEUES)
+
+
 def queue_kinds() -> list[str]:
     """The names of all kinds of queue that are installed."""
-    return sorted(entry_points(group=QUEUES).names)
+    return sorted({*_OURS[QUEUES], *_others(QUEUES)})
 
 
 def _load(group: str, name: str, introduction: str) -> type:
-    points = entry_points(group=group)
-    point: EntryPoint | None = next(iter(points.select(name=name)), None)
-    if point is None:
+    if name in _OURS[group]:
+        module, _, attribute = _OURS[group][name].partition(":")
+        ours: type = getattr(import_module(f"{__package__}.{module}"), attribute)
+        return ours
+    others = _others(group)
+    if name not in others:
         ending = "://" if group == STORES else ""
-        known = ", ".join(f"{known}{ending}" for known in sorted(points.names))
+        known = ", ".join(f"{known}{ending}" for known in sorted({*_OURS[group], *others}))
         raise ConfigError([Mistake("", "", f"there is no {name!r}: {introduction} {known}")])
-    loaded: type = point.load()
-    return loaded
+    theirs: type = others[name].load()
+    return theirs
+
+
+@cache
+def _others(group: str) -> "dict[str, EntryPoint]":
+    from importlib.metadata import entry_points  # noqa: PLC0415 (see above)
+
+    return {point.name: point for point in entry_points(group=group)}

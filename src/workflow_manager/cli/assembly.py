@@ -33,14 +33,15 @@ def read_flags(
     Flags of other kinds are known too, and left aside: one deployment's template often
     gives all of them. Those kinds are loaded only if such a flag is there.
     """
-    kinds = wiring.queue_kinds()
     chosen = Flags(command, summary, GROUPS).parse(arguments, environ).values.get(KIND)
-    first = [str(chosen)] if chosen in kinds else []
+    first = [str(chosen)] if chosen and wiring.is_queue_kind(str(chosen)) else []
     parsed = flags_of_kinds(command, summary, first, first, *more).parse(arguments, environ)
     if parsed.unknown:
-        parsed = flags_of_kinds(command, summary, kinds, first, *more).parse(arguments, environ)
+        parsed = flags_of_kinds(command, summary, wiring.queue_kinds(), first, *more).parse(
+            arguments, environ
+        )
     if chosen and not first:
-        problem = f"there is no such kind of queue; there are {', '.join(kinds)}"
+        problem = f"there is no such kind of queue; there are {', '.join(wiring.queue_kinds())}"
         parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
     return parsed
 

@@ -18,6 +18,11 @@ def queue_kinds() -> Sequence[str]:
     return registry.queue_kinds()
 
 
+def is_queue_kind(name: str) -> bool:
+    """Whether there is a kind of queue of this name."""
+    return registry.is_queue_kind(name)
+
+
 def queue_options(kind: str) -> Sequence[Option]:
     """The flags of a kind of queue."""
     return registry.queue(kind).options
