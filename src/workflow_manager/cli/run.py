@@ -11,6 +11,7 @@ from pathlib import Path
 from workflow_manager.cli import wiring
 from workflow_manager.cli.allocator import share_one_arena
 from workflow_manager.cli.assembly import assemble, flags_of_kinds, read_flags
+from workflow_manager.cli.cpu import one_cpu
 from workflow_manager.cli.interrupts import interruptible
 from workflow_manager.cli.profiling import cpu_profile, memory_profile
 from workflow_manager.config import Config
@@ -50,6 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         queue = None if config.dry_run else parts.queue
         scheduler = Scheduler(parts.buckets, queue, wiring.orders(config, parts.buckets.ingestion.url), logs)
         with (
+            one_cpu(),
             cpu_profile(config.cpuprofile),
             memory_profile(config.memprofile),
             interruptible(
