@@ -1,5 +1,7 @@
 """What is special to the queues on Redis, RabbitMQ and NATS, and what they say when they fail."""
 
+import gc
+import socket
 from typing import Any
 
 import pytest
@@ -76,6 +78,24 @@ def test_nats_fails_messages_that_no_stream_takes(nats_url: str) -> None:
     with pytest.raises(QueueError, match="no stream takes it"):
         queue.check("nobody.listens")
     queue.close()
+
+
+def test_nats_soon_says_why_a_server_cannot_be_reached() -> None:
+    with pytest.raises(QueueError, match="Connect call failed"):
+        open_queue("nats", {"nats-url": "nats://127.0.0.1:1"}).check("intake")
+
+
+def test_nats_leaves_nothing_behind_when_a_server_did_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"nats://127.0.0.1:{silent.getsockname()[1]}"
+        for _ in range(10):
+            patience = Patience(connect_timeout=1, read_timeout=1, tries=1, total_timeout=0.05)
+            queue = registry.queue("nats").open(Settings(options={"nats-url": url}, patience=patience))
+            with pytest.raises(QueueError, match="TimeoutError"):
+                queue.check("intake")
+            queue.close()
+    gc.collect()  # asyncio tells then which of its tasks nobody waits for
+    assert caplog.text == ""
 
 
 def test_nats_drops_the_repeat_of_a_task(nats_url: str) -> None:

@@ -7,6 +7,7 @@ duplicate window (two minutes unless set otherwise) is acknowledged and dropped.
 import asyncio
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 T = TypeVar("T")
+
+_CONNECT_TRIES = 3
+_CONNECT_PAUSE = 1  # second
 
 
 class NatsQueue:
@@ -39,6 +43,7 @@ class NatsQueue:
         self._lock = threading.Lock()
         self._connecting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._client: Client | None = None
 
     @classmethod
@@ -66,13 +71,14 @@ class NatsQueue:
 
     def close(self) -> None:
         """See TaskQueue."""
-        if self._loop is None:
+        if self._loop is None or self._thread is None:
             return
         if self._client is not None:
             closing = asyncio.run_coroutine_threadsafe(self._client.close(), self._loop)
             with suppress(TimeoutError):  # everything was acknowledged before
                 closing.result(self._patience.connect_timeout)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(self._patience.connect_timeout)
 
     async def _create(self, topics: Sequence[str]) -> None:
         client = await self._connected()
@@ -94,22 +100,44 @@ class NatsQueue:
     async def _connected(self) -> "Client":
         async with self._connecting:
             if self._client is None or not self._client.is_connected:
-                import nats  # noqa: PLC0415 (only runs that use it should load it)
-
-                self._client = await nats.connect(
-                    self._url,
-                    connect_timeout=max(1, int(self._patience.connect_timeout)),
-                    allow_reconnect=False,
-                    error_cb=_ignore,
-                )
+                self._client = await self._new_client()
             return self._client
+
+    async def _new_client(self) -> "Client":
+        from nats.aio.client import Client  # noqa: PLC0415 (only runs that use it should load it)
+        from nats.errors import NoServersError  # noqa: PLC0415 (as above)
+
+        # What concerns a publish is raised there as well, and the client would print it here.
+        told: deque[Exception] = deque(maxlen=1)
+
+        async def note(error: Exception) -> None:
+            told.append(error)
+
+        client = Client()
+        try:
+            await client.connect(
+                self._url,
+                connect_timeout=max(1, int(self._patience.connect_timeout)),
+                allow_reconnect=False,
+                max_reconnect_attempts=_CONNECT_TRIES - 1,
+                reconnect_time_wait=_CONNECT_PAUSE,
+                error_cb=note,
+            )
+        except NoServersError as error:
+            raise (told[0] if told else error) from error
+        except BaseException:
+            await client.close()  # it leaves what it has begun
+            raise
+        return client
 
     def _run(self, operation: str, subject: str, work: Coroutine[Any, Any, T]) -> T:
         """Do asynchronous work on the client's thread, and translate what it raises."""
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(self._loop,), name="nats", daemon=True).start()
+                runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+                self._loop = runner.get_loop()
+                self._thread = threading.Thread(target=_serve, args=(runner,), name="nats", daemon=True)
+                self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(self._patience.total_timeout)
@@ -118,13 +146,9 @@ class NatsQueue:
             raise _error(operation, subject, error) from error
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_forever()
-    loop.close()
-
-
-async def _ignore(error: Exception) -> None:
-    """What concerns a publish is raised there as well; the client would print it, too."""
+def _serve(runner: asyncio.Runner) -> None:
+    with runner:  # which cancels what is left
+        runner.get_loop().run_forever()
 
 
 def _message_id(message: Message) -> str:
