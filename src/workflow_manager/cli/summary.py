@@ -46,7 +46,7 @@ def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
 def figures_table(report: RunReport) -> Table:
     """The figures as a table: a row for each aggregation, and one for their sum."""
     title = "Dry run: nothing was published or written" if report.dry_run else None
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("aggregation", overflow="fold")
     table.add_column("ready", justify="right")
     table.add_column("incom-\nplete", justify="right")
