@@ -46,7 +46,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class Ended:
     """A process that has ended: its status, what it wrote, and what it took."""
 
     status: int
@@ -60,7 +60,7 @@ class Command:
     """The installed command, over buckets and a queue of one kind."""
 
     def __init__(self, path: str, storage: str, queue: str, server: RunningServer) -> None:
-        self._path = path or _installed()
+        self._path = path or installed()
         self._storage = storage
         self._queue = queue
         self._server = server
@@ -72,7 +72,7 @@ class Command:
             program = [sys.executable, str(_IN_MEMORY), json.dumps(asdict(filling)), *flags]
         else:
             program = [self._path, *flags]
-        ended = _spawn(program, self._environ())
+        ended = spawn(program, self._environ())
         if ended.status:
             raise RuntimeError(f"{' '.join(program)}\nexit status {ended.status}\n{ended.errors[-3000:]}")
         user, system, memory = ended.usage
@@ -121,14 +121,15 @@ def median(runs: Sequence[Run]) -> Run:
     return sorted(runs, key=lambda run: run.wall)[(len(runs) - 1) // 2]
 
 
-def _installed() -> str:
+def installed() -> str:
+    """The command beside this Python; raises RuntimeError if there is none."""
     path = shutil.which("workflow-manager", path=str(Path(sys.executable).parent))
     if path is None:
         raise RuntimeError("workflow-manager is not installed beside this Python: name it with --command")
     return path
 
 
-def _spawn(program: Sequence[str], environ: Mapping[str, str]) -> _Ended:
+def spawn(program: Sequence[str], environ: Mapping[str, str]) -> Ended:
     """Run a program to its end.
 
     The kernel counts the memory of whoever starts a process as the process's own until the
@@ -147,7 +148,7 @@ def _spawn(program: Sequence[str], environ: Mapping[str, str]) -> _Ended:
         )
         _, status, usage = os.wait4(process, 0)
         wall = time.perf_counter() - begin
-        return _Ended(
+        return Ended(
             os.waitstatus_to_exitcode(status),
             _all_of(output),
             _all_of(errors),
