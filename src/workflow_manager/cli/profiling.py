@@ -1,13 +1,13 @@
 """Profiles of a run, in forms that common tools open."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 _FRAMES = 24  # kept of each allocation's stack
+_LOOK_EVERY = 0.2  # seconds
+_WORTH_A_LOOK = 1.05  # times the memory of the last look that was kept: a look takes long
 
 
 @contextmanager
@@ -19,49 +19,55 @@ def cpu_profile(path: str) -> Iterator[None]:
     if not path:
         yield
         return
-    import cProfile  # noqa: PLC0415 (only a profiled run should load it)
-    import pstats  # noqa: PLC0415 (as above)
+    import yappi  # noqa: PLC0415 (only a profiled run should load it)
 
-    profiles = [cProfile.Profile(time.thread_time)]
-
-    def begin_thread(_frame: FrameType, _event: str, _argument: object) -> None:
-        profile = cProfile.Profile(time.thread_time)
-        profiles.append(profile)
-        profile.enable()  # takes the place of this function for the rest of the thread
-
-    threading.setprofile(begin_thread)
-    profiles[0].enable()
+    yappi.set_clock_type("cpu")
+    yappi.start(builtins=True)
     try:
         yield
     finally:
-        profiles[0].disable()
-        threading.setprofile(None)
-        stats = pstats.Stats(profiles[0])
-        for profile in profiles[1:]:
-            stats.add(profile)
-        stats.dump_stats(path)
+        yappi.stop()
+        yappi.get_func_stats().save(path, type="pstat")
+        yappi.clear_stats()
 
 
 @contextmanager
 def memory_profile(path: str) -> Iterator[None]:
     """Write to a file which lines held memory when there was most of it. Nothing if `path` is empty.
 
-    The form is collapsed stacks with bytes behind them, which flame graph tools and
-    speedscope open.
+    It is looked at several times a second, and at the end. The form is collapsed stacks with
+    bytes behind them, which flame graph tools and speedscope open.
     """
     if not path:
         yield
         return
     import tracemalloc  # noqa: PLC0415 (only a profiled run should load it)
 
+    over = threading.Event()
+    most, peak = 0, None
+
+    def look() -> None:
+        nonlocal most, peak
+        size, _ = tracemalloc.get_traced_memory()
+        if size > most * _WORTH_A_LOOK:
+            most, peak = size, tracemalloc.take_snapshot()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_EVERY):
+            look()
+
     tracemalloc.start(_FRAMES)
+    watcher = threading.Thread(target=watch, name="memory", daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        snapshot = tracemalloc.take_snapshot()
+        over.set()
+        watcher.join()
+        look()
         tracemalloc.stop()
         with Path(path).open("w") as file:
-            for statistic in snapshot.statistics("traceback"):
+            for statistic in peak.statistics("traceback") if peak else ():
                 stack = ";".join(
                     f"{Path(frame.filename).name}:{frame.lineno}" for frame in statistic.traceback
                 )
