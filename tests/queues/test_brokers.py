@@ -39,9 +39,19 @@ def test_opening_sends_nothing_and_an_unreachable_server_is_told_without_its_pas
     assert SECRET not in told
 
 
-def test_a_url_that_is_none_is_a_mistake_that_keeps_the_password() -> None:
-    with pytest.raises(ConfigError) as told:
-        open_queue("rabbitmq", {"rabbitmq-url": f"amqp://u:{SECRET}@host:port/"})
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("rabbitmq", f"amqp://u:{SECRET}@host:port/"),
+        ("redis", f"redis://:{SECRET}@host:port/0"),
+        ("redis", f"{SECRET}.example.com"),
+        ("nats", f"nats://u:{SECRET}@host:port"),
+        ("nats", f"{SECRET}.example.com"),
+    ],
+)
+def test_a_url_that_is_none_is_a_mistake_that_keeps_the_password(kind: str, url: str) -> None:
+    with pytest.raises(ConfigError, match=f"--{kind}-url") as told:
+        open_queue(kind, {f"{kind}-url": url})
     assert SECRET not in str(told.value)
 
 
@@ -96,6 +106,22 @@ def test_nats_leaves_nothing_behind_when_a_server_did_not_answer(caplog: pytest.
             queue.close()
     gc.collect()  # asyncio tells then which of its tasks nobody waits for
     assert caplog.text == ""
+
+
+def test_nats_is_content_with_a_stream_that_takes_more(nats_url: str) -> None:
+    for topics in (["wide.intake", "wide.aggregate", "wide.more"], ["wide.intake", "wide.aggregate"]):
+        queue = open_queue("nats", {"nats-url": nats_url, "nats-create-stream": "wide"})
+        queue.prepare(topics)
+        assert list(queue.publish("wide.intake", messages(1))) == [None]
+        queue.close()
+
+
+def test_nats_says_why_it_cannot_create_a_stream(nats_url: str) -> None:
+    queue = open_queue("nats", {"nats-url": nats_url, "nats-create-stream": "narrow"})
+    queue.prepare(["narrow.intake"])
+    with pytest.raises(QueueError, match="could not create stream 'narrow': stream name already in use"):
+        queue.prepare(["narrow.other"])
+    queue.close()
 
 
 def test_nats_drops_the_repeat_of_a_task(nats_url: str) -> None:

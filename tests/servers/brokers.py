@@ -33,18 +33,23 @@ def nats_server(directory: Path) -> Iterator[str]:
 def rabbitmq_server(directory: Path) -> Iterator[str]:
     """The URL of a RabbitMQ broker with no queues."""
     program = find(RABBITMQ, "apt-get install rabbitmq-server")
-    port, distribution, mapper = free_port(), free_port(), free_port()
+    port, distribution, names = free_port(), free_port(), free_port()
+    # The broker would start this one itself, and leave it behind.
+    epmd = [find("epmd", "apt-get install rabbitmq-server"), "-address", "127.0.0.1", "-port", str(names)]
     environ = {
         "HOME": str(directory),
         "RABBITMQ_NODENAME": f"test-{port}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_DIST_PORT": str(distribution),
-        "ERL_EPMD_PORT": str(mapper),
+        "ERL_EPMD_PORT": str(names),
         "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
         "RABBITMQ_LOG_BASE": str(directory / "log"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
         "RABBITMQ_PID_FILE": str(directory / "pid"),
     }
-    with serving([program], f"tcp://127.0.0.1:{port}", directory / "rabbitmq.log", environ):
+    with (
+        serving(epmd, f"tcp://127.0.0.1:{names}", directory / "epmd.log"),
+        serving([program], f"tcp://127.0.0.1:{port}", directory / "rabbitmq.log", environ),
+    ):
         yield f"amqp://guest:guest@127.0.0.1:{port}/"

@@ -12,6 +12,7 @@ from workflow_manager.cli.flags import Flags
 from workflow_manager.config import Given
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.logs import printable
+from workflow_manager.observe.wording import counted
 from workflow_manager.options import Group
 from workflow_manager.ports import Option, Settings
 from workflow_manager.queues.sqlite import SqliteQueue
@@ -41,7 +42,7 @@ FLAGS = Flags(
             ),
         )
     ],
-    usage="tasks list|pull|ack [flags] [ack ID ...]",
+    usage="tasks list|pull|ack [flags] [ID ...]",
 )
 
 
@@ -73,7 +74,7 @@ def _mistakes(action: str, ack_ids: Sequence[str], given: Given) -> list[Mistake
     if action == _PULL and not given.text("topic"):
         mistakes.append(Mistake("--topic", "", "is required to pull"))
     if action == _PULL and given.get("lease", timedelta, timedelta()) <= timedelta():
-        mistakes.append(Mistake("--lease", "", "must be longer than nothing"))
+        mistakes.append(Mistake("--lease", "", "must be greater than zero"))
     if action == _ACK and not ack_ids:
         mistakes.append(Mistake("", "", "name the IDs to acknowledge, as 'tasks pull' has printed them"))
     if action != _ACK and ack_ids:
@@ -114,7 +115,7 @@ def _ack(queue: SqliteQueue, ack_ids: Sequence[str]) -> int:
     unknown = queue.ack(ack_ids)
     for ack_id in unknown:
         print(f"workflow-manager: {ack_id!r} names no task that is leased to you", file=sys.stderr)
-    print(f"acknowledged {len(ack_ids) - len(unknown)} tasks")
+    print(f"acknowledged {counted(len(ack_ids) - len(unknown), 'task')}")
     return 1 if unknown else 0
 
 

@@ -12,8 +12,9 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from urllib.parse import urlsplit
 
-from workflow_manager.errors import MissingExtraError, QueueError
+from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
 from workflow_manager.ports import Limits, Message, Option, Patience, Settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SCHEMES = ("nats", "tls", "ws", "wss")
 _CONNECT_TRIES = 3
 _CONNECT_PAUSE = 1  # second
 
@@ -48,14 +50,16 @@ class NatsQueue:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """The server at `nats-url`; raises ConfigError if the extra is missing."""
+        """The server at `nats-url`; raises ConfigError if the URL is none, or the extra is missing."""
         if find_spec("nats") is None:
             raise MissingExtraError("the queue kind nats", "nats", "nats")
-        stream = str(settings.options.get("nats-create-stream", ""))
-        return cls(str(settings.options["nats-url"]), stream, settings.patience)
+        url = str(settings.options["nats-url"])
+        if not _is_url(url):
+            raise ConfigError([Mistake("--nats-url", "", "not a URL of NATS: nats://host:4222")])
+        return cls(url, str(settings.options.get("nats-create-stream", "")), settings.patience)
 
     def prepare(self, topics: Sequence[str]) -> None:
-        """Create the stream if the settings name one; one that is there already must take the topics."""
+        """Create the stream if the settings name one, and the topics are not taken in already."""
         if self._stream:
             self._run("create", f"stream {self._stream!r}", self._create(topics))
 
@@ -81,8 +85,17 @@ class NatsQueue:
         self._thread.join(self._patience.connect_timeout)
 
     async def _create(self, topics: Sequence[str]) -> None:
+        from nats.js.errors import BadRequestError  # noqa: PLC0415 (only runs that use it should load it)
+
         client = await self._connected()
-        await client.jetstream().add_stream(name=self._stream, subjects=list(topics))
+        try:
+            await client.jetstream().add_stream(name=self._stream, subjects=list(topics))
+        except BadRequestError as error:  # it is there and differs, or another takes the subjects
+            for topic in topics:
+                try:
+                    await self._find(topic)
+                except Exception:  # noqa: BLE001 (whatever this is, the first error says why)
+                    raise error from None
 
     async def _find(self, topic: str) -> str:
         client = await self._connected()
@@ -151,16 +164,26 @@ def _serve(runner: asyncio.Runner) -> None:
         runner.get_loop().run_forever()
 
 
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        return False
+
+
 def _message_id(message: Message) -> str:
     return hashlib.sha256(message.key.encode()).hexdigest()  # a header takes no line breaks
 
 
 def _error(operation: str, subject: str, error: Exception) -> QueueError:
-    from nats.js.errors import NoStreamResponseError, NotFoundError  # noqa: PLC0415 (as above)
+    from nats.js.errors import APIError, NoStreamResponseError, NotFoundError  # noqa: PLC0415 (as above)
 
     if isinstance(error, NoStreamResponseError | NotFoundError):
         return QueueError(
             operation, subject, "no stream takes it", "give --nats-create-stream, or create one"
         )
+    if isinstance(error, APIError):
+        return QueueError(operation, subject, error.description or repr(error), "see the server's settings")
     advice = "is the server up, with JetStream on, and does --nats-url name it?"
-    return QueueError(operation, subject, repr(error), advice)
+    return QueueError(operation, subject, str(error) or repr(error), advice)

@@ -90,7 +90,7 @@ class RabbitQueue:
             return "the queue will be declared by the first run"
         with self._translated("find", topic):
             declared = self._channel().queue_declare(topic, passive=True)
-        return f"the queue has {declared.method.message_count} tasks"
+        return f"tasks waiting in the queue: {declared.method.message_count}"
 
     def close(self) -> None:
         """See TaskQueue."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from workflow_manager.errors import MissingExtraError, QueueError
+from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings
 
 if TYPE_CHECKING:
@@ -37,11 +37,14 @@ class RedisQueue:
             raise MissingExtraError("the queue kind redis", "redis", "redis")
         from redis import Redis  # noqa: PLC0415 (only runs that use it should load it)
 
-        client = Redis.from_url(
-            str(settings.options["redis-url"]),
-            socket_connect_timeout=settings.patience.connect_timeout,
-            socket_timeout=settings.patience.read_timeout,
-        )
+        try:
+            client = Redis.from_url(
+                str(settings.options["redis-url"]),
+                socket_connect_timeout=settings.patience.connect_timeout,
+                socket_timeout=settings.patience.read_timeout,
+            )
+        except (ValueError, TypeError):
+            raise ConfigError([Mistake("--redis-url", "", "not a URL: redis://host:6379/0")]) from None
         return cls(client)
 
     def prepare(self, topics: Sequence[str]) -> None:
@@ -49,19 +52,22 @@ class RedisQueue:
 
     def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
         """See TaskQueue."""
-        with self._translated(topic):
+        operation = "publish to"
+        with self._translated(operation, topic):
             pipeline = self._client.pipeline(transaction=False)
             for message in messages:
                 pipeline.xadd(topic, {FIELD: message.body})
             answers = pipeline.execute(raise_on_error=False)
-        return [_error(topic, answer) if isinstance(answer, Exception) else None for answer in answers]
+        return [
+            _error(operation, topic, answer) if isinstance(answer, Exception) else None for answer in answers
+        ]
 
     def check(self, topic: str) -> str:
         """See TaskQueue."""
-        with self._translated(topic):
+        with self._translated("find", topic):
             kind = self._client.type(topic)
         if kind not in (b"none", b"stream"):
-            raise QueueError("publish to", f"stream {topic!r}", f"a {kind!r} has this name", "choose another")
+            raise QueueError("use", f"stream {topic!r}", f"a {kind!r} has this name", "choose another")
         return "the stream is there" if kind == b"stream" else "the first message will make the stream"
 
     def close(self) -> None:
@@ -69,15 +75,15 @@ class RedisQueue:
         self._client.close()
 
     @contextmanager
-    def _translated(self, topic: str) -> Iterator[None]:
+    def _translated(self, operation: str, topic: str) -> Iterator[None]:
         from redis.exceptions import RedisError  # noqa: PLC0415 (as above)
 
         try:
             yield
         except (RedisError, OSError) as error:
-            raise _error(topic, error) from error
+            raise _error(operation, topic, error) from error
 
 
-def _error(topic: str, error: Exception) -> QueueError:
+def _error(operation: str, topic: str, error: Exception) -> QueueError:
     advice = "is the server up, does --redis-url name it, and may its user write streams?"
-    return QueueError("publish to", f"stream {topic!r}", str(error), advice)
+    return QueueError(operation, f"stream {topic!r}", str(error), advice)

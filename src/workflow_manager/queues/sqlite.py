@@ -108,7 +108,7 @@ class SqliteQueue:
         """See TaskQueue. A file that is not there yet needs a directory to be made in."""
         if Path(self._path).exists():
             waiting = self.topics().get(topic, 0)
-            return f"topic {topic} has {waiting} tasks"
+            return f"tasks waiting in topic {topic}: {waiting}"
         directory = Path(self._path).absolute().parent
         if os.access(directory, os.W_OK):
             return "the file will be made by the first run"
