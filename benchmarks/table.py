@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_KINDS = ("list", "list directories", "get", "head", "put", "publish")
+_KINDS = ("list", "list directories", "get", "head", "put", "delete", "publish")
 
 
 def _requests(result: Mapping[str, Any]) -> str:

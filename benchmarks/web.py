@@ -43,7 +43,7 @@ class Request(NamedTuple):
 
 @dataclass(slots=True)
 class State:
-    """All that the server holds. `counts` has the requests by kind, and names and messages in all."""
+    """All that the server holds. `counts` has the requests by kind."""
 
     buckets: dict[str, Bucket] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)

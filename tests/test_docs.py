@@ -5,9 +5,10 @@ from pathlib import Path
 
 from workflow_manager.cli.reference import events_page, flags_page, messages_page
 from workflow_manager.core.report import FIGURES
+from workflow_manager.observe.metrics import FAILURES, LAST_FAILURE, LAST_SUCCESS, PREFIX, RUNTIME
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def test_the_flag_reference_is_generated() -> None:
@@ -24,10 +25,20 @@ def test_the_message_reference_is_generated() -> None:
 
 def test_every_metric_is_described() -> None:
     page = (ROOT / "docs/reference/metrics.md").read_text()
-    assert all(f"`workflow_manager_{name}`" in page for name in FIGURES)
+    gauges = [*(PREFIX + name for name in FIGURES), LAST_SUCCESS, LAST_FAILURE, RUNTIME, FAILURES]
+    assert [name for name in gauges if f"`{name}`" not in page] == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.name} links to {target}"
+            if anchor:
+                assert anchor in _anchors(there), f"{page.name} links to {anchor} of {there.name}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """What a page's headings can be linked to by."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}

@@ -36,10 +36,10 @@ def duration(text: str) -> timedelta:
 
 
 def positive_duration(text: str) -> timedelta:
-    """A duration, as `duration` takes it, that is longer than nothing."""
+    """A duration, as `duration` takes it, that is greater than zero."""
     value = duration(text)
     if value <= timedelta(0):
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be greater than zero")
     return value
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from servers.pushgateway import pushed, pushgateway
 from support.command import Deployment, call, metrics
+from workflow_manager.cli.main import COMMANDS
 
 NOW = (
     "--now",
@@ -175,7 +176,7 @@ class TestBadInput:
         for flag in ("ingestor-input", "own-validation-input", "peer-validation-input", "task-queue-kind"):
             assert f"--{flag}: is required" in outcome.stderr
 
-    def test_a_windows_without_minutes_is_refused(self, deployment: Deployment) -> None:
+    def test_a_window_without_minutes_is_refused(self, deployment: Deployment) -> None:
         outcome = deployment.run("--aggregation-period", "90s")
         assert outcome.status == 2
         assert "--aggregation-period='0:01:30': must be one or more whole minutes" in outcome.stderr
@@ -356,9 +357,9 @@ class TestHelp:
 
     def test_help_lists_the_commands(self, installed: Path) -> None:
         shown = call(installed, ["--help"]).stdout
-        assert all(f"  {name}" in shown for name in ("run", "tasks", "sample", "demo"))
+        assert all(f"  {name}" in shown for name in COMMANDS)
 
-    @pytest.mark.parametrize("command", ["run", "tasks", "sample", "demo"])
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_each_command_has_help(self, installed: Path, command: str) -> None:
         outcome = call(installed, [command, "--help"])
         assert outcome.status == 0

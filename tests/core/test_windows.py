@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from workflow_manager.core.windows import (
     EPOCH,
-    HOUR,
     MINUTE,
     Window,
     aggregation_window,
     cut,
     floor,
-    hours,
     intake_window,
     union,
 )
@@ -66,18 +64,6 @@ def test_aggregation_window_holds_its_time_and_is_aligned(time: datetime, period
     assert time in window
     assert window.end - window.begin == period
     assert not (window.begin - EPOCH) % period
-
-
-@given(windows())
-def test_hours_tile_a_window_exactly(window: Window) -> None:
-    slices = list(hours(window))
-    assert [piece.begin for piece in slices] == [window.begin, *(piece.end for piece in slices)][
-        : len(slices)
-    ]
-    assert not slices or slices[-1].end == window.end
-    assert bool(slices) is not window.empty
-    for piece in slices:
-        assert floor(piece.begin, HOUR) == floor(piece.end - MINUTE, HOUR)
 
 
 @given(windows(), st.lists(minutes).map(sorted))

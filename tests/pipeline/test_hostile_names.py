@@ -3,6 +3,8 @@
 What must come of each is worked out independently in `support.hostile`, and compared in full.
 """
 
+import os
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +29,8 @@ batches = st.builds(
     st.sampled_from(IDS) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
 )
 objects = st.builds(lambda batch, ending: batch + ending.encode(), batches, st.sampled_from(ENDINGS))
+
+EXAMPLES = int(os.environ.get("WORKFLOW_MANAGER_EXAMPLES", "100"))
 
 
 @st.composite
@@ -67,6 +71,10 @@ def listings(draw: st.DrawFn) -> Listings:
 
 
 @given(listings())
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 def test_just_what_is_well_formed_is_scheduled_and_all_else_is_counted(given: Listings) -> None:
     check(given)

@@ -24,7 +24,7 @@ class TestUrls:
             GcsStore.open(url, Settings())
 
     def test_an_identity_is_a_mistake(self) -> None:
-        with pytest.raises(ConfigError, match="leave the identity away"):
+        with pytest.raises(ConfigError, match="leave the identity out"):
             GcsStore.open("gs://bucket", Settings(identity="someone"))
 
     def test_opening_sends_no_request(self, server: Faulty) -> None:

@@ -83,8 +83,8 @@ def _write(store: ObjectStore) -> str:
     store.put(TEST_KEY, b"written by 'workflow-manager check', which removes it\n")
     try:
         store.delete(TEST_KEY)
-    except Exception as error:  # noqa: BLE001 (runs never delete, so that this is no failure)
-        return f"written, but not removed again, which runs do not need: {explain(error)}"
+    except Exception as error:  # noqa: BLE001 (a lease ends by itself too, so that this is no failure)
+        return f"written, but not removed; a run's lease will stay until it ends by itself: {explain(error)}"
     return "written and removed again"
 
 

@@ -61,8 +61,8 @@ one of them; the other is our "peer".
 
 Shares arrive as batches of files, in folders by aggregation (what is counted) and
 time. Each processor checks every batch ("intake") and tells its peer what it found
-("validation"). When both have validated the batches of a stretch of time (a
-"window"), each sums them up ("aggregation"). The two sums together give the number
+("validation"). When the peer has validated the batches of a stretch of time
+(a "window"), they are summed up ("aggregation"). The two sums together give the number
 of kittens, and nothing about anyone.
 
 workflow-manager finds out what is due and puts it as tasks on a queue, for the
@@ -80,8 +80,8 @@ ACTS = (
     Act(
         "2026-01-15T12:40:00Z",
         "12:40 - the peer's validations have arrived: aggregate",
-        "The window from 08:00 to 10:00 ended long enough ago: its batches that both sides\n"
-        "have validated become one task for each aggregation. One that the peer has not\n"
+        "The window from 08:00 to 10:00 ended long enough ago: its ready batches that the\n"
+        "peer has validated become one task for each aggregation. One that the peer has not\n"
         "validated stays out. The intake tasks have markers, and are skipped.",
         BUCKETS[1:],
     ),

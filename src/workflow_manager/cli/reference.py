@@ -25,8 +25,8 @@ generated from the program.
 _EVENTS = """\
 # Events
 
-Each log line has `severity`, `timestamp` (RFC 3339, UTC), `message`, and `event`: the name of what
-happened, which is stable. Lines about a task also have `aggregation ID`, and `batch ID` or `batch
+Each log line of JSON has `severity`, `timestamp` (RFC 3339, UTC), `message`, and `event`: the name of
+what happened, which is stable. Lines about a task also have `aggregation ID`, and `batch ID` or `batch
 count`; scheduled ones have the `trace ID` of the message. `--log-level` says which are written. This
 page is generated from the program.
 

@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
         summary.show(report)
     if interruption.exit_status is not None:
         return interruption.exit_status
-    done = report.succeeded or (report.superseded and not report.failure_count)
+    done = report.succeeded or report.left_to_another
     return 0 if done and delivered else 1
 
 

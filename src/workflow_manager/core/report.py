@@ -77,6 +77,11 @@ class RunReport:
         """Whether everything that was due has been published and marked."""
         return not self.failure_count and not self.stopped
 
+    @property
+    def left_to_another(self) -> bool:
+        """Whether nothing was done because another run is at work, and nothing failed either."""
+        return self.superseded and not self.failure_count
+
     def total(self) -> Figures:
         """The figures of all aggregations together."""
         total = Figures()

@@ -34,7 +34,7 @@ class IntakeTask:
 
 @dataclass(frozen=True, slots=True)
 class AggregationTask:
-    """Sum up the batches of one window that both processors have validated, in order of time."""
+    """Sum up the batches of one window that the peer has validated, in order of time."""
 
     aggregation: str
     window: Window

@@ -4,7 +4,7 @@ The rules are those of the Go program, measured on its Google Cloud Storage
 listings, and hold here for every kind of storage.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -86,12 +86,3 @@ def cut(window: Window, times: Iterable[datetime]) -> list[Window]:
             pieces.append(Window(begin, time))
             begin = time
     return [*pieces, Window(begin, window.end)]
-
-
-def hours(window: Window) -> Iterator[Window]:
-    """The parts of a window in each hour of the clock, in ascending order."""
-    begin = window.begin
-    while begin < window.end:
-        end = min(floor(begin, HOUR) + HOUR, window.end)
-        yield Window(begin, end)
-        begin = end

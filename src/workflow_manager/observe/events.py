@@ -1,7 +1,7 @@
 """What happens in a run, as frozen records with stable names and fields.
 
 `name` identifies the kind of event in logs and is never reused for another meaning.
-`message` is for people, `fields` for machines; `docs/reference/events.md` lists both.
+`message` is for people, `fields` for machines; `docs/reference/events.md` lists the names.
 """
 
 from collections.abc import Mapping
@@ -170,8 +170,8 @@ class PartFailed(Event):
 
     @property
     def message(self) -> str:
-        of = f" of {quote(self.aggregation)}" if self.aggregation else ""
-        return f"{self.consequence}{of}: {self.error}"
+        where = f"{quote(self.aggregation)}: " if self.aggregation else ""
+        return f"{where}{self.consequence}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +235,8 @@ class RunFinished(Event):
 
     @property
     def severity(self) -> Severity:
-        """A run that failed says so at every level of logging."""
-        if self.report.superseded and not self.report.failure_count:
+        """What became of the run; one that failed says so at every level of logging."""
+        if self.report.left_to_another:
             return Severity.WARNING
         return Severity.INFO if self.report.succeeded else Severity.ERROR
 

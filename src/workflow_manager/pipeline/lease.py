@@ -145,7 +145,7 @@ class Lease:
         return [float(owner.partition("-")[0]) for owner in owners if owner and owner != self._owner]
 
     def _remove(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            with suppress(StorageError):  # it ends by itself
+        with suppress(StorageError):  # what is left ends by itself; the next may take as long to fail
+            for key in keys:
                 self._store.delete(key)
         self._keys = [key for key in self._keys if key not in keys]

@@ -1,6 +1,7 @@
 """What a run has done so far: figures, failures, and whether it should go on."""
 
 import threading
+from dataclasses import replace
 
 from workflow_manager.core.report import Failure, Figures, Kind, RunReport
 from workflow_manager.core.tasks import AggregationTask, Task
@@ -82,11 +83,11 @@ class Ledger:
         return self._stopped
 
     def report(self, runtime_seconds: float) -> RunReport:
-        """The outcome, once everything has come to an end."""
+        """The outcome so far; what happens from now on does not change it."""
         with self._lock:
             return RunReport(
                 self.dry_run,
-                {aggregation: self._figures[aggregation] for aggregation in sorted(self._figures)},
+                {aggregation: replace(self._figures[aggregation]) for aggregation in sorted(self._figures)},
                 tuple(self._failures),
                 dict(self._failed),
                 self._stopped,

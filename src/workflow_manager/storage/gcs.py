@@ -49,7 +49,7 @@ class GcsStore:
         """The bucket at `gs://{name}`; raises ConfigError, also if the libraries are missing."""
         require("gs://", "gcp", "google.auth", "orjson", "httptools")
         if settings.identity:
-            raise ConfigError([Mistake("", "", "gs:// buckets have no identities: leave the identity away")])
+            raise ConfigError([Mistake("", "", "gs:// buckets have no identities: leave the identity out")])
         match = _URL.fullmatch(url)
         if match is None:
             raise ConfigError([Mistake("", "", "not a bucket of Cloud Storage: gs://{name}")])

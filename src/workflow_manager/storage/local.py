@@ -49,7 +49,7 @@ class LocalStore:
     def open(cls, url: str, settings: Settings) -> Self:
         """The directory of a `file://` URL; raises ConfigError if the URL has no absolute path."""
         if settings.identity:
-            raise ConfigError([Mistake("", "", "a directory has no identities: leave the identity away")])
+            raise ConfigError([Mistake("", "", "a directory has no identities: leave the identity out")])
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
             raise ConfigError(

@@ -18,8 +18,8 @@ class StoreContract:
     """Subclass this with a fixture `store` that gives an empty bucket.
 
     `odd_names` are names that file systems do not have: empty and dot segments, control
-    characters. Set it to what the store can hold of them. `takes_any_name` is false for
-    stores that refuse further names, which must then say so through `unstorable`.
+    characters. Set it to what the store can hold of them; of others it must say so
+    through `unstorable`.
     """
 
     odd_names: ClassVar[list[str]] = ODD
