@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from workflow_manager.core.windows import FUTURE, HOUR, MINUTE, Window, aggregation_window, intake_window
+from workflow_manager.core.windows import FUTURE, MINUTE, Window, aggregation_window, intake_window
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Patience
 
@@ -20,24 +20,24 @@ class Config:
     aggregate_tasks_topic: str
     intake: Window
     aggregation: Window
-    is_first: bool = False
-    dry_run: bool = False
-    max_enqueue_workers: int = 100
-    max_list_workers: int = 24
-    max_marker_workers: int = 64
-    lease: bool = True
-    lease_duration: timedelta = timedelta(minutes=2)
-    shutdown_grace: timedelta = timedelta(seconds=20)
-    run_timeout: timedelta | None = None
-    request_timeout: timedelta = timedelta(minutes=2)
-    push_gateway: str = ""
-    k8s_namespace: str = ""
-    ingestor_label: str = ""
-    metrics_file: str = ""
-    log_level: str = "info"
-    log_format: str = "auto"
-    cpuprofile: str = ""
-    memprofile: str = ""
+    is_first: bool
+    dry_run: bool
+    max_enqueue_workers: int
+    max_list_workers: int
+    max_marker_workers: int
+    lease: bool
+    lease_duration: timedelta
+    shutdown_grace: timedelta
+    run_timeout: timedelta | None
+    request_timeout: timedelta
+    push_gateway: str
+    k8s_namespace: str
+    ingestor_label: str
+    metrics_file: str
+    log_level: str
+    log_format: str
+    cpuprofile: str
+    memprofile: str
 
 
 class Given:
@@ -46,16 +46,20 @@ class Given:
     def __init__(self, parsed: Mapping[str, object]) -> None:
         self._parsed = parsed
 
-    def get(self, name: str, kind: type[T], default: T) -> T:
-        """The value of a flag, or `default` if it has none."""
-        value = self._parsed.get(name, default)
+    def get(self, name: str, kind: type[T]) -> T:
+        """The value of a flag that has a default."""
+        value = self._parsed[name]
         if not isinstance(value, kind):
             raise TypeError(f"--{name} is a {type(value).__name__}, not a {kind.__name__}")
         return value
 
+    def optional(self, name: str, kind: type[T]) -> T | None:
+        """The value of a flag; None if it was not given."""
+        return self.get(name, kind) if name in self._parsed else None
+
     def text(self, name: str) -> str:
         """The value of a flag that is text; empty if it was not given."""
-        return self.get(name, str, "")
+        return self.optional(name, str) or ""
 
 
 def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
@@ -68,18 +72,18 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
     return Config(
         intake=intake,
         aggregation=aggregation,
-        is_first=given.get("is-first", bool, default=False),
-        dry_run=given.get("dry-run", bool, default=False),
+        is_first=given.get("is-first", bool),
+        dry_run=given.get("dry-run", bool),
         intake_tasks_topic=given.text("intake-tasks-topic"),
         aggregate_tasks_topic=given.text("aggregate-tasks-topic"),
-        max_enqueue_workers=given.get("max-enqueue-workers", int, 100),
-        max_list_workers=given.get("max-list-workers", int, 24),
-        max_marker_workers=given.get("max-marker-workers", int, 64),
-        lease=not given.get("no-lease", bool, default=False),
-        lease_duration=given.get("lease-duration", timedelta, timedelta(minutes=2)),
-        shutdown_grace=given.get("shutdown-grace", timedelta, timedelta(seconds=20)),
-        run_timeout=given.get("run-timeout", timedelta, timedelta(0)) or None,
-        request_timeout=given.get("request-timeout", timedelta, timedelta(minutes=2)),
+        max_enqueue_workers=given.get("max-enqueue-workers", int),
+        max_list_workers=given.get("max-list-workers", int),
+        max_marker_workers=given.get("max-marker-workers", int),
+        lease=not given.get("no-lease", bool),
+        lease_duration=given.get("lease-duration", timedelta),
+        shutdown_grace=given.get("shutdown-grace", timedelta),
+        run_timeout=given.optional("run-timeout", timedelta),
+        request_timeout=given.get("request-timeout", timedelta),
         push_gateway=given.text("push-gateway"),
         k8s_namespace=given.text("k8s-namespace"),
         ingestor_label=given.text("ingestor-label"),
@@ -94,24 +98,19 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
 def patience(parsed: Mapping[str, object]) -> Patience:
     """How long requests may take, from the values of flags."""
     given = Given(parsed)
-    usual = Patience()
-
-    def seconds(name: str, default: float) -> float:
-        return given.get(name, timedelta, timedelta(seconds=default)).total_seconds()
-
     return Patience(
-        seconds("connect-timeout", usual.connect_timeout),
-        seconds("read-timeout", usual.read_timeout),
-        given.get("request-tries", int, usual.tries),
-        seconds("request-timeout", usual.total_timeout),
+        given.get("connect-timeout", timedelta).total_seconds(),
+        given.get("read-timeout", timedelta).total_seconds(),
+        given.get("request-tries", int),
+        given.get("request-timeout", timedelta).total_seconds(),
     )
 
 
 def _windows(given: Given, clock_time: datetime) -> tuple[Window, Window]:
-    now = given.get("now", datetime, clock_time)
-    max_age = given.get("intake-max-age", timedelta, HOUR)
-    period = given.get("aggregation-period", timedelta, HOUR)
-    grace = given.get("grace-period", timedelta, HOUR)
+    now = given.optional("now", datetime) or clock_time
+    max_age = given.get("intake-max-age", timedelta)
+    period = given.get("aggregation-period", timedelta)
+    grace = given.get("grace-period", timedelta)
     mistakes = []
     if period < MINUTE or period % MINUTE:
         mistakes.append(Mistake("--aggregation-period", str(period), "must be one or more whole minutes"))
@@ -120,7 +119,7 @@ def _windows(given: Given, clock_time: datetime) -> tuple[Window, Window]:
     if mistakes:
         raise ConfigError(mistakes)
     try:
-        time = given.get("aggregation-override-timestamp", datetime, now - grace - period)
+        time = given.optional("aggregation-override-timestamp", datetime) or now - grace - period
         return intake_window(now, max_age), aggregation_window(time, period)
     except OverflowError:
         raise ConfigError(

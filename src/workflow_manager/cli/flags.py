@@ -110,6 +110,8 @@ class Flags:
             parsed.values[option.name] = option.parse(text)
         except ValueError as error:
             parsed.mistakes.append(Mistake(source, "" if option.secret else text, str(error)))
+            if option.default:  # so that what depends on it can be looked at as well
+                parsed.values[option.name] = option.parse(option.default)
 
     def _unknown(self, token: str, name: str) -> Mistake:
         close = get_close_matches(name, self._options, n=1)

@@ -105,15 +105,15 @@ def write(
 
 def _recipe(given: Given) -> Recipe:
     return Recipe(
-        end=given.get("end", datetime, datetime.now(UTC)),
-        aggregations=given.get("aggregations", int, 0),
-        hours=given.get("hours", int, 0),
-        batches_per_hour=given.get("batches-per-hour", int, 0),
-        incomplete=given.get("incomplete", float, 0.0),
-        missing_peer=given.get("missing-peer", float, 0.0),
-        malformed=given.get("malformed", float, 0.0),
-        seed=given.get("seed", int, 0),
-        is_first=given.get("is-first", bool, default=False),
+        end=given.optional("end", datetime) or datetime.now(UTC),
+        aggregations=given.get("aggregations", int),
+        hours=given.get("hours", int),
+        batches_per_hour=given.get("batches-per-hour", int),
+        incomplete=given.get("incomplete", float),
+        missing_peer=given.get("missing-peer", float),
+        malformed=given.get("malformed", float),
+        seed=given.get("seed", int),
+        is_first=given.get("is-first", bool),
     )
 
 

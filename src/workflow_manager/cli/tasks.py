@@ -73,7 +73,7 @@ def _mistakes(action: str, ack_ids: Sequence[str], given: Given) -> list[Mistake
     mistakes = []
     if action == _PULL and not given.text("topic"):
         mistakes.append(Mistake("--topic", "", "is required to pull"))
-    if action == _PULL and given.get("lease", timedelta, timedelta()) <= timedelta():
+    if action == _PULL and given.get("lease", timedelta) <= timedelta():
         mistakes.append(Mistake("--lease", "", "must be greater than zero"))
     if action == _ACK and not ack_ids:
         mistakes.append(Mistake("", "", "name the IDs to acknowledge, as 'tasks pull' has printed them"))
@@ -83,7 +83,7 @@ def _mistakes(action: str, ack_ids: Sequence[str], given: Given) -> list[Mistake
 
 
 def _list(queue: SqliteQueue, given: Given) -> int:
-    topic, as_json = given.text("topic"), given.get("json", bool, default=False)
+    topic, as_json = given.text("topic"), given.get("json", bool)
     if not topic:
         for name, count in queue.topics().items():
             print(json.dumps({"topic": name, "tasks": count}) if as_json else f"{count:8}  {printable(name)}")
@@ -99,10 +99,10 @@ def _list(queue: SqliteQueue, given: Given) -> int:
 
 
 def _pull(queue: SqliteQueue, given: Given) -> int:
-    lease = given.get("lease", timedelta, timedelta())
-    leased = queue.pull(given.text("topic"), given.get("max", int, 1), lease)
+    lease = given.get("lease", timedelta)
+    leased = queue.pull(given.text("topic"), given.get("max", int), lease)
     for message in leased:
-        if given.get("json", bool, default=False):
+        if given.get("json", bool):
             print(
                 json.dumps({"ack-id": message.ack_id, "task": json.loads(message.body)}, ensure_ascii=False)
             )
