@@ -34,6 +34,16 @@ def test_durations_are_gos(text: str, duration: timedelta) -> None:
     assert values.duration(text) == duration
 
 
+@given(st.timedeltas(timedelta(days=-99999), timedelta(days=99999)))
+def test_a_duration_that_is_shown_can_be_given(duration: timedelta) -> None:
+    assert values.duration(values.written(duration)) == duration
+
+
+@pytest.mark.parametrize("text", ["0s", "8h", "1h30m", "1m30s", "0.3s", "-2m0.000001s"])
+def test_durations_are_shown_as_they_are_given(text: str) -> None:
+    assert values.written(values.duration(text)) == text
+
+
 @pytest.mark.parametrize(
     "text",
     [

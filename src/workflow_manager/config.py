@@ -8,6 +8,7 @@ from typing import TypeVar
 from workflow_manager.core.windows import FUTURE, MINUTE, Window, aggregation_window, intake_window
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Patience
+from workflow_manager.values import written
 
 T = TypeVar("T")
 
@@ -113,9 +114,9 @@ def _windows(given: Given, clock_time: datetime) -> tuple[Window, Window]:
     grace = given.get("grace-period", timedelta)
     mistakes = []
     if period < MINUTE or period % MINUTE:
-        mistakes.append(Mistake("--aggregation-period", str(period), "must be one or more whole minutes"))
+        mistakes.append(Mistake("--aggregation-period", written(period), "must be one or more whole minutes"))
     if max_age < -FUTURE:
-        mistakes.append(Mistake("--intake-max-age", str(max_age), "no time would lie in the window"))
+        mistakes.append(Mistake("--intake-max-age", written(max_age), "no time would lie in the window"))
     if mistakes:
         raise ConfigError(mistakes)
     try:

@@ -1,4 +1,7 @@
-"""The texts that flags take, turned into values. Each raises ValueError with what would be right."""
+"""The texts that flags take, turned into values. Each raises ValueError with what would be right.
+
+`written` is the way back, for durations.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -33,6 +36,20 @@ def duration(text: str) -> timedelta:
     if nanoseconds > _LONGEST_NS:
         raise ValueError("too long: a duration can have at most 292 years")
     return timedelta(microseconds=sign * (nanoseconds // 1000))
+
+
+def written(value: timedelta) -> str:
+    """A duration as flags take it: `8h`, `1h30m`, `0.3s`."""
+    seconds, micro = divmod(abs(value) // timedelta(microseconds=1), 10**6)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{micro:06}".rstrip("0") if micro else ""
+    parts = (
+        f"{hours}h" if hours else "",
+        f"{minutes}m" if minutes else "",
+        f"{seconds}{fraction}s" if seconds or fraction or value == timedelta(0) else "",
+    )
+    return "-" * (value < timedelta(0)) + "".join(parts)
 
 
 def positive_duration(text: str) -> timedelta:

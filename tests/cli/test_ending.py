@@ -123,7 +123,7 @@ class TestRunTimeout:
     ) -> None:
         run = Running([*flags, "--run-timeout=300ms", "--shutdown-grace=5m"], environ)
         started.append(run)
-        assert run.until("run.stopping")["reason"] == "--run-timeout of 0:00:00.300000 is over"
+        assert run.until("run.stopping")["reason"] == "--run-timeout of 0.3s is over"
         gate.open.set()
         assert run.status() == 1
         assert "run.given_up" not in run.names()

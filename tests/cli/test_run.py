@@ -179,7 +179,7 @@ class TestBadInput:
     def test_a_window_without_minutes_is_refused(self, deployment: Deployment) -> None:
         outcome = deployment.run("--aggregation-period", "90s")
         assert outcome.status == 2
-        assert "--aggregation-period='0:01:30': must be one or more whole minutes" in outcome.stderr
+        assert "--aggregation-period='1m30s': must be one or more whole minutes" in outcome.stderr
 
     @pytest.mark.parametrize(
         "arguments", [["rnu"], ["run", "extra"], ["tasks"], ["tasks", "pull"], ["demo", "x"]]

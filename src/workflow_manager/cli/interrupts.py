@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
 
+from workflow_manager.values import written
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _EXIT_BASE = 128  # shells have the exit status of a process ended by signal n as 128 + n
 _FAILED = 1
@@ -73,7 +75,7 @@ def interruptible(
 
     timer = None
     if timeout is not None:
-        reason = f"--run-timeout of {timeout} is over"
+        reason = f"--run-timeout of {written(timeout)} is over"
         timer = threading.Timer(timeout.total_seconds(), ending.begin, (reason, _FAILED))
         timer.daemon = True
         timer.start()

@@ -22,6 +22,7 @@ from workflow_manager.observe.events import MetricsBounded, MetricsFailed, RunGi
 from workflow_manager.observe.logs import Logs
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer
+from workflow_manager.values import written
 
 SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets: one pass, then it ends."
 
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
 def give_up(scheduler: Scheduler, config: Config, observer: Observer) -> None:
     """Say that a run did not end in time, in the logs and in the metrics, before it is ended by force."""
     report = scheduler.progress()
-    observer.notify(RunGivenUp(str(config.shutdown_grace)))
+    observer.notify(RunGivenUp(written(config.shutdown_grace)))
     if not config.dry_run:
         deliver_metrics(config, report, observer)
 
