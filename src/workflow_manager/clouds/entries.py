@@ -3,7 +3,6 @@
 Entries that failed through no fault of ours are sent again, without those that were taken.
 """
 
-import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -106,7 +105,7 @@ class Sender:
             if not pending or (attempt and time.monotonic() > deadline):
                 break
             if attempt:
-                _pause(attempt)
+                time.sleep(http.pause(attempt))
             try:
                 answered = self._send(target, {number: messages[number] for number in pending})
             except CloudError as error:
@@ -207,11 +206,6 @@ def _unmentioned() -> CloudError:
 def _group(name: str) -> str:
     """A message group for each aggregation: by its name, or its hash where that cannot be one."""
     return name if _GROUP.fullmatch(name) else sha256(name.encode()).hexdigest()
-
-
-def _pause(attempt: int) -> None:
-    longest = min(http.LONGEST_PAUSE, http.FIRST_PAUSE * 2.0 ** (attempt - 1))
-    time.sleep(random.uniform(0, longest))  # noqa: S311 (no secret)
 
 
 def _region(text: str) -> str:

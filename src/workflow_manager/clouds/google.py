@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
 Who = Callable[[], str]
+RENEW = "renew the credentials: gcloud auth application-default login, or the workload's service account"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE",)
 # google-auth's own: metadata servers give a new token only when the old one is about to expire.
 _MARGIN_SECONDS = 225.0

@@ -171,7 +171,7 @@ class Service:
             try:
                 return parse(self._once(request, accept, deadline, attempt))
             except CloudError as error:
-                wait = _pause(attempt, error.retry_after)
+                wait = pause(attempt, error.retry_after)
                 allowed = min(error.tries, self._patience.tries)
                 if attempt >= allowed or time.monotonic() + wait >= deadline:
                     if attempt > 1:
@@ -244,9 +244,10 @@ def _as_it_is(answer: Answer) -> Answer:
     return answer
 
 
-def _pause(attempt: int, wish: float) -> float:
-    pause = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)))  # noqa: S311 (no secret)
-    return max(pause, min(wish, LONGEST_WISH))
+def pause(attempt: int, wish: float = 0.0) -> float:
+    """Seconds to wait after a try that failed, at random; `wish` is what the service asks for."""
+    backoff = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)))  # noqa: S311 (no secret)
+    return max(backoff, min(wish, LONGEST_WISH))
 
 
 def _wish(headers: Mapping[str, str]) -> float:

@@ -180,9 +180,7 @@ class GcsStore:
 
 def _advice(error: CloudError, operation: str, who: str) -> str:
     if error.status == HTTPStatus.UNAUTHORIZED:
-        return (
-            "renew the credentials: gcloud auth application-default login, or the workload's service account"
-        )
+        return google.RENEW
     if error.status == HTTPStatus.FORBIDDEN:
         return f"let {who} have {_PERMISSIONS[operation]}"
     if error.status == HTTPStatus.NOT_FOUND:
