@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.deployments import Amazon, Deployment, Files
+from workflow_manager.pipeline import mark
 from workflow_manager.pipeline.lease import SKEW
 
 KILLS = int(os.environ.get("WORKFLOW_MANAGER_KILLS", "5"))
@@ -61,12 +62,8 @@ def interrupted(
 
 
 def most_in_flight(deployment: Deployment) -> int:
-    """The most tasks that may be published and not marked in a run with these many at once.
-
-    Of each request, all messages may be acknowledged and none handed on to be marked (`Publisher`);
-    and the stage of the markers takes in twice as many tasks as it has workers (`Stage`).
-    """
-    return REQUESTS * deployment.limits.messages + 2 * MARKERS
+    """The most tasks that may be published and not marked in a run with these many at once (`Marker`)."""
+    return mark.most_ahead(MARKERS)
 
 
 class History:

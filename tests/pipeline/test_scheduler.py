@@ -1,5 +1,6 @@
 """A run over buckets in memory: what is scheduled, how often is listed, and what a fault spoils."""
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import QueueError
 from workflow_manager.observe.event import Severity
 from workflow_manager.pipeline import hours, mark
+from workflow_manager.pipeline.scheduler import Workers
 
 IN_BOTH = "2026/11/22/17/05"  # lies in the intake and in the aggregation window
 IN_INTAKE = "2026/11/23/03/05"
@@ -364,14 +366,31 @@ class TestMarking:
         assert len(scene.markers()) == 1
 
     def test_publishing_stops_when_markers_cannot_be_written(self, scene: Scene) -> None:
-        scene.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
         for number in range(2000):
             scene.ingest("agg", IN_INTAKE, f"b{number}")
         scene.own.fails = lambda operation, name: operation == "put"
         report = scene.run()
         assert "could not be marked" in report.stopped
-        assert 10 <= len(scene.taken_in()) < 1000
+        assert 10 <= len(scene.taken_in()) <= mark.FIRST_AHEAD
         assert not report.succeeded
+
+    def test_publishing_stops_soon_when_markers_cannot_be_written_any_more(self, scene: Scene) -> None:
+        for number in range(3000):
+            scene.ingest("agg", IN_INTAKE, f"b{number}")
+        written = itertools.count(1)
+        scene.own.fails = lambda operation, name: operation == "put" and next(written) > 500
+        report = scene.run()
+        assert "could not be marked" in report.stopped
+        unmarked = len(scene.taken_in()) - len(scene.markers())
+        assert 10 <= unmarked <= mark.most_ahead(Workers().marking)
+
+    def test_a_few_markers_that_cannot_be_written_hold_nothing_up(self, scene: Scene) -> None:
+        for number in range(1000):
+            scene.ingest("agg", IN_INTAKE, f"b{number}")
+        scene.own.fails = lambda operation, name: operation == "put" and name.endswith("-b7")
+        report = scene.run()
+        assert len(scene.taken_in()) == 1000
+        assert report.failed[Kind.MARKER] == 1
 
     def test_no_marker_is_written_before_the_queue_has_acknowledged(self, scene: Scene) -> None:
         for batch in "bcd":

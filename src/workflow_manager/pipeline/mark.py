@@ -17,13 +17,54 @@ from workflow_manager.ports import Bucket, Observer
 TRIES = 3
 FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that many do not retry at once
 MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops publishing
+FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
+AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
+
+
+def most_ahead(workers: int) -> int:
+    """How many tasks can be published and not yet marked at any time, with these workers."""
+    return max(FIRST_AHEAD, AHEAD * workers)
+
+
+class Allowance:
+    """How many tasks may be published and not yet marked.
+
+    They are what is repeated after a crash, or where no marker can be written. So there
+    are few of them until markers have been written, and never more than `most`.
+    """
+
+    def __init__(self, first: int, most: int) -> None:
+        self._all = min(first, most)
+        self._most = most
+        self._taken = 0
+        self._wanted = 0
+        self._turn = threading.Lock()  # one waits for room, the others for their turn
+        self._room = threading.Condition()
+
+    def take(self, wanted: int) -> int:
+        """Wait until some tasks may be published, and say how many: at most `wanted`, at least one."""
+        with self._turn, self._room:
+            self._wanted = min(wanted, self._all // 2)
+            self._room.wait_for(lambda: self._all - self._taken >= self._wanted)
+            self._taken += self._wanted
+            return self._wanted
+
+    def give_back(self, count: int, *, marked: bool) -> None:
+        """These tasks are marked now, or were not published."""
+        with self._room:
+            self._taken -= count
+            if marked:
+                self._all = min(self._all + count, self._most)
+            if self._all - self._taken >= self._wanted:
+                self._room.notify()
 
 
 class Marker:
     """Writes markers, several at a time, and stops the run when they cannot be written.
 
     A task that is published but not marked will be published again by the next run, so
-    going on without markers would repeat the whole backlog each time.
+    going on without markers would repeat the whole backlog each time. Room for a marker is
+    reserved before its task is published, and taken by `submit` or given back by `release`.
     """
 
     def __init__(
@@ -40,8 +81,18 @@ class Marker:
         self._observer = observer
         self._stage = Stage("mark", workers)
         self._sleep = sleep
+        self._allowance = Allowance(FIRST_AHEAD, most_ahead(workers))
         self._lock = threading.Lock()
         self._unmarked = 0
+
+    def reserve(self, wanted: int) -> int:
+        """Wait until some of `wanted` tasks may be published, and say how many."""
+        return self._allowance.take(wanted)
+
+    def release(self, count: int) -> None:
+        """So many tasks that there is room for were not published."""
+        if count:
+            self._allowance.give_back(count, marked=False)
 
     def submit(self, task: Task) -> None:
         """Mark a task that the queue has acknowledged; waits while too many are waiting."""
@@ -52,16 +103,24 @@ class Marker:
         self._stage.drain()
 
     def _mark(self, task: Task) -> None:
+        marked = self._write(task)
+        # One that will not be marked keeps its room, as long as the run goes on in spite of it.
+        if marked or self._unmarked > MOST_UNMARKED:
+            self._allowance.give_back(1, marked=marked)
+
+    def _write(self, task: Task) -> bool:
+        """Whether the marker is written now; if not, that is on record."""
         for attempt in range(TRIES):
             try:
                 self._store.put(task.marker, marker_content(task.marker))
             except Exception as error:  # noqa: BLE001 (a marker that fails must not end the others)
                 if attempt == TRIES - 1 or isinstance(error, GivenUpError):
                     self._give_up(task, error)
-                    return
+                    return False
                 self._sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)
             else:
-                return
+                return True
+        return False
 
     def _give_up(self, task: Task, error: Exception) -> None:
         self._observer.notify(MarkerFailed(task, explain(error)))

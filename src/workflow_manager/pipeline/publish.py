@@ -88,6 +88,18 @@ class Publisher:
                 yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker))
 
     def _publish(self, request: Sequence[Outgoing]) -> None:
+        """Send a request; in parts, while there is no room for all of its markers."""
+        while request:
+            count = self._marker.reserve(len(request))
+            marked = 0
+            try:
+                marked = self._send(request[:count])
+            finally:
+                self._marker.release(count - marked)
+            request = request[count:]
+
+    def _send(self, request: Sequence[Outgoing]) -> int:
+        """How many of the tasks were published, and will be marked."""
         topic = self._topics.of(request[0].task)
         if not self._permission.lasting():
             self._ledger.stop(
@@ -96,7 +108,7 @@ class Publisher:
         if stopped := self._ledger.stopped:
             for out in request:
                 self._failed(out.task, QueueError("publish to", f"topic {topic}", f"not tried: {stopped}"))
-            return
+            return 0
         taken = []
         for out, error in zip(request, self._outcomes(topic, request), strict=True):
             if error is None:
@@ -107,6 +119,7 @@ class Publisher:
         for out in taken:
             self._ledger.scheduled(out.task)
             self._marker.submit(out.task)
+        return len(taken)
 
     def _outcomes(self, topic: str, request: Sequence[Outgoing]) -> Sequence[QueueError | None]:
         try:
