@@ -23,7 +23,11 @@ def _bucket_url(text: str) -> str:
 
 def _gateway_url(text: str) -> str:
     parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False  # the port is no number, or too large a one
+    if not good or not text.isprintable() or " " in text:
         raise ValueError("not the URL of a Pushgateway, such as http://pushgateway:9091")
     return parts.geturl()
 
@@ -100,7 +104,12 @@ _WORKERS = Group(
 _OUTPUT = Group(
     "Metrics and logs",
     (
-        Option("push-gateway", "URL of a Prometheus Pushgateway to push metrics to", parse=_gateway_url),
+        Option(
+            "push-gateway",
+            "URL of a Prometheus Pushgateway to push metrics to; may have a user and password",
+            parse=_gateway_url,
+            secret=True,
+        ),
         Option("k8s-namespace", "grouping key `locality` of pushed metrics"),
         Option("ingestor-label", "grouping key `ingestor` of pushed metrics"),
         Option("metrics-file", "file to write the metrics to, for node-exporter's textfile collector"),

@@ -164,7 +164,7 @@ class TestBadInput:
             "--max-enqueue-workers='0': not a whole number from 1",
             "--now='yesterday': not an RFC 3339 time",
             "--is-first='maybe': not a truth value",
-            "--push-gateway='ftp://x': not the URL of a Pushgateway",
+            "--push-gateway: not the URL of a Pushgateway",
             "--task-queue-kind='carrier-pigeon': there is no such kind of queue; there are",
             "--ingestor-input='ftp://x/y': there is no 'ftp'",
         ):

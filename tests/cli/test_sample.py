@@ -91,6 +91,20 @@ def test_the_demo_shows_three_passes_and_its_commands_do_the_same(installed: Pat
     assert len(by_hand.stdout.splitlines()) == 2 + 3
 
 
+def test_the_demo_keeps_off_the_buckets_that_the_environment_names(installed: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    flags = ("INGESTOR_INPUT", "OWN_VALIDATION_INPUT", "PEER_VALIDATION_INPUT")
+    environ = {f"WORKFLOW_MANAGER_{name}": f"file://{mine}" for name in flags}
+    environ |= {"WORKFLOW_MANAGER_AGGREGATION_OVERRIDE_TIMESTAMP": "202001010000"}
+    outcome = call(installed, ["demo", "--directory", str(tmp_path / "demo")], environ)
+    assert outcome.status == 0, outcome.stderr
+    assert not list(mine.iterdir())
+    assert outcome.stdout == call(installed, ["demo", "--directory", str(tmp_path / "demo2")]).stdout.replace(
+        "demo2", "demo"
+    )
+
+
 def test_the_demo_does_not_touch_a_directory_with_something_in_it(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("")
     outcome = call(installed, ["demo", "--directory", str(tmp_path)])

@@ -1,8 +1,11 @@
 """Metrics, on a real Pushgateway and in a file."""
 
+import base64
+import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,25 @@ def test_a_silent_gateway_does_not_hold_the_run_up(monkeypatch: pytest.MonkeyPat
         metrics.push(SUCCESS, 100, f"http://127.0.0.1:{silent.getsockname()[1]}", GROUPING)
 
 
+def test_a_user_and_a_password_go_to_the_gateway_as_basic_authentication_and_into_no_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_first_request, server)
+        with pytest.raises(MetricsError) as told:
+            metrics.push(
+                SUCCESS, 100, f"http://us%40er:hunter2@127.0.0.1:{server.getsockname()[1]}", GROUPING
+            )
+    credentials = base64.b64encode(b"us@er:hunter2")
+    assert b"Authorization: Basic " + credentials in asked.result()
+    assert "hunter2" not in str(told.value)
+
+
+def _first_request(server: socket.socket) -> bytes:
+    """What is asked of a server that answers nothing."""
+    connection, _ = server.accept()
+    with connection:
+        return connection.recv(65536)
+
+
 def test_the_file_has_the_same_and_keeps_the_other_outcome(tmp_path: Path) -> None:
     file = tmp_path / "wm.prom"
     metrics.write(SUCCESS, 100, file, GROUPING)
@@ -132,6 +154,12 @@ def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path, content: st
     with pytest.raises(MetricsError, match="--metrics-file"):
         metrics.write(SUCCESS, time.time(), file, {})
     assert file.read_text() == content
+
+
+def test_a_file_that_is_no_regular_one_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(MetricsError, match="no regular file"):
+        metrics.write(SUCCESS, 100, tmp_path / "fifo", {})
 
 
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import gc
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -45,6 +48,7 @@ def test_opening_sends_nothing_and_an_unreachable_server_is_told_without_its_pas
         ("rabbitmq", f"amqp://u:{SECRET}@host:port/"),
         ("redis", f"redis://:{SECRET}@host:port/0"),
         ("redis", f"{SECRET}.example.com"),
+        ("redis", f"redis://:{SECRET}@host/0?no_such_option=1"),
         ("nats", f"nats://u:{SECRET}@host:port"),
         ("nats", f"{SECRET}.example.com"),
     ],
@@ -76,7 +80,7 @@ def test_rabbitmq_fails_messages_for_a_queue_that_is_not_there(rabbitmq_url: str
     assert all(
         "there is no such queue (declare it, or give --rabbitmq" in str(outcome) for outcome in outcomes
     )
-    with pytest.raises(QueueError, match="nobody-listens"):
+    with pytest.raises(QueueError, match=r"nobody-listens.*there is no such queue"):
         queue.check("nobody-listens")
     queue.close()
 
@@ -124,6 +128,18 @@ def test_nats_says_why_it_cannot_create_a_stream(nats_url: str) -> None:
     queue.close()
 
 
+def test_nats_is_not_asked_again_by_each_of_those_that_waited_for_a_connection() -> None:
+    accepted: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(50) as pool:
+        closing = threading.Thread(target=_close_each, args=(server, accepted), daemon=True)
+        closing.start()
+        queue = open_queue("nats", {"nats-url": f"nats://127.0.0.1:{server.getsockname()[1]}"})
+        refusals = list(pool.map(lambda _: _refusal(queue), range(50)))
+        queue.close()
+    assert all(refusals)
+    assert 1 <= len(accepted) < 50  # some tries, and some more for those who came in between
+
+
 def test_nats_drops_the_repeat_of_a_task(nats_url: str) -> None:
     queue = open_queue("nats", {"nats-url": nats_url, "nats-create-stream": "repeats"})
     queue.prepare(["repeats.intake"])
@@ -151,3 +167,11 @@ def _stored(queue: Any) -> int:  # noqa: ANN401 (looks inside)
         return int((await client.jetstream().stream_info("repeats")).state.messages)
 
     return int(queue._run("count", "repeats", count()))
+
+
+def _close_each(server: socket.socket, accepted: list[int]) -> None:
+    with suppress(OSError):  # the server is closed
+        while True:
+            connection, (_, port) = server.accept()
+            accepted.append(port)
+            connection.close()

@@ -41,6 +41,7 @@ BUCKETS = (
     ("--peer-validation-input", "peer"),
 )
 END = "2026-01-15T12:00:00Z"
+NOTHING_ELSE: Mapping[str, str] = {}  # of the environment, which may name an operator's own buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,7 @@ class Silence:
 
 def demo(arguments: Sequence[str]) -> int:
     """Play the three passes; 0 if each did what it is meant to show."""
-    environ = dict(os.environ)
-    parsed = FLAGS.parse(arguments, environ)
+    parsed = FLAGS.parse(arguments, os.environ)
     if parsed.wants_help:
         print(FLAGS.help(), end="")
         return 0
@@ -112,7 +112,7 @@ def demo(arguments: Sequence[str]) -> int:
     directory = _directory(Given(parsed.values).text("directory"))
     console = Console(highlight=False)
     console.print(Text(f"{INTRODUCTION}\n"), soft_wrap=True)
-    reports = [_play(number, act, directory, environ, console) for number, act in enumerate(ACTS, start=1)]
+    reports = [_play(number, act, directory, console) for number, act in enumerate(ACTS, start=1)]
     _show_commands(directory, console)
     return 0 if all(report.succeeded for report in reports) else 1
 
@@ -131,13 +131,13 @@ def _directory(given: str) -> Path:
     return directory
 
 
-def _play(number: int, act: Act, directory: Path, environ: Mapping[str, str], console: Console) -> RunReport:
+def _play(number: int, act: Act, directory: Path, console: Console) -> RunReport:
     console.rule(f"Pass {number} of {len(ACTS)}: {act.title}", align="left")
     console.print(Text(act.story), soft_wrap=True)
     _prepare(act, directory)
     with ExitStack() as opened:
-        flags = read_flags("run", SUMMARY, _run_flags(act, str(directory)), environ)
-        parts = assemble(flags, environ, datetime.now(UTC), opened)
+        flags = read_flags("run", SUMMARY, _run_flags(act, str(directory)), NOTHING_ELSE)
+        parts = assemble(flags, NOTHING_ELSE, datetime.now(UTC), opened)
         report = Scheduler(
             parts.buckets, parts.queue, wiring.orders(parts.config, parts.buckets.ingestion.url), Silence()
         ).run()
@@ -150,7 +150,7 @@ def _prepare(act: Act, directory: Path) -> None:
         (directory / name).mkdir(exist_ok=True)
     if act.arrivals:
         with redirect_stdout(None):
-            sample(_sample_flags(act, str(directory)))
+            sample(_sample_flags(act, str(directory)), NOTHING_ELSE)
 
 
 def _sample_flags(act: Act, directory: str) -> list[str]:

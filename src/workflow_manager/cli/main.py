@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 
 from workflow_manager import __version__
 from workflow_manager.errors import ConfigError, WorkflowManagerError
@@ -25,12 +26,11 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     if words and words[0] in ("--version", "-version"):
-        print(f"workflow-manager {__version__}")
-        return 0
+        return _guarded("run", lambda _: _show(f"workflow-manager {__version__}"), [])
     if words and words[0] in ("--help", "-help", "-h", "help"):
-        print(_help())
-        return 0
+        return _guarded("run", lambda _: _show(_help()), [])
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
     if name not in COMMANDS:
         print(f"workflow-manager: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
     try:
-        return command(words)
+        status = command(words)
+        sys.stdout.flush()
     except ConfigError as error:
         for mistake in error.mistakes:
             print(f"workflow-manager: {mistake}", file=sys.stderr)
@@ -55,9 +56,27 @@ def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence
     except WorkflowManagerError as error:
         print(f"workflow-manager: {error}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except OSError as error:  # adapters have errors of their own: it is our output that cannot be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # or whoever read it has seen enough
+            print(f"workflow-manager: could not write the output: {error}", file=sys.stderr)
         return FAILED
+    return status
+
+
+def _open_streams() -> None:
+    """Have somewhere to write to, if the caller has closed it, and names in any script written somehow."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (for as long as we run)
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _show(text: str) -> int:
+    print(text)
+    return 0
 
 
 def _help() -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workflow_manager.errors import ConfigError, Mistake
+
 _FRAMES = 24  # kept of each allocation's stack
 _LOOK_EVERY = 0.2  # seconds
 _WORTH_A_LOOK = 1.05  # times the memory of the last look that was kept: a look takes long
@@ -19,6 +21,7 @@ def cpu_profile(path: str) -> Iterator[None]:
     if not path:
         yield
         return
+    _make("--cpuprofile", path)
     import yappi  # noqa: PLC0415 (only a profiled run should load it)
 
     yappi.set_clock_type("cpu")
@@ -41,6 +44,7 @@ def memory_profile(path: str) -> Iterator[None]:
     if not path:
         yield
         return
+    _make("--memprofile", path)
     import tracemalloc  # noqa: PLC0415 (only a profiled run should load it)
 
     over = threading.Event()
@@ -72,3 +76,11 @@ def memory_profile(path: str) -> Iterator[None]:
                     f"{Path(frame.filename).name}:{frame.lineno}" for frame in statistic.traceback
                 )
                 file.write(f"{stack} {statistic.size}\n")
+
+
+def _make(flag: str, path: str) -> None:
+    """Make the file before any work is done; raises ConfigError."""
+    try:
+        Path(path).open("w").close()
+    except OSError as error:
+        raise ConfigError([Mistake(flag, path, f"cannot be written: {error.strerror}")]) from None

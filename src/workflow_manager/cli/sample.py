@@ -63,9 +63,9 @@ _PLACES = {
 Progress = Callable[[Iterable[SampleObject]], Iterable[SampleObject]]
 
 
-def sample(arguments: Sequence[str]) -> int:
-    """Write the objects of each bucket that a URL is given for."""
-    environ = dict(os.environ)
+def sample(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """Write the objects of each bucket that a URL is given for; `environ` stands in for the process's."""
+    environ = dict(os.environ) if environ is None else environ
     parsed = FLAGS.parse(arguments, environ)
     if parsed.wants_help:
         print(FLAGS.help(), end="")

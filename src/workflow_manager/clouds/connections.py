@@ -252,15 +252,16 @@ def _bundled() -> str:
 def _parts(url: str, what: str) -> SplitResult:
     """The parts of a URL that the environment gives; raises ConfigError."""
     problem = ""
+    place = url.rpartition("@")[2]  # what stands before may be a password
     try:
         parts = urlsplit(url)
         _ = parts.port
         if parts.scheme not in _PORTS or not parts.hostname:
-            problem = f"{url!r} in the environment is no URL: http(s)://host:port"
+            problem = f"{place!r} in the environment is no URL: http(s)://host:port"
         elif parts.scheme != "http" and what == "the proxy":
             problem = "in the environment is reached by TLS, which is not supported: http://host:port"
     except ValueError as error:
-        problem = f"{url!r} in the environment is no URL: {error}"
+        problem = f"{place!r} in the environment is no URL: {error}"
     if problem:
         raise ConfigError([Mistake("", "", f"{what} {problem}")])
     return parts

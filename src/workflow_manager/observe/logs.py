@@ -1,7 +1,9 @@
 """Events as log lines: JSON for machines, or a readable form for a terminal."""
 
 import json
+import os
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -28,6 +30,7 @@ class Logs:
         self._json_lines = json_lines
         self._colour = colour
         self._lock = threading.Lock()
+        self._lost = False
 
     def notify(self, *events: Event) -> None:
         """Write down those events that are severe enough."""
@@ -36,8 +39,19 @@ class Logs:
         lines = [f"{write(event, now)}\n" for event in events if _ORDER[event.severity] >= self._least]
         if lines:
             with self._lock:
-                self._stream.write("".join(lines))
-                self._stream.flush()
+                self._write("".join(lines))
+
+    def _write(self, text: str) -> None:
+        """Write to the stream, until that fails: a run must not lose its markers to a full disk of logs."""
+        if self._lost:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._lost = True
+            with suppress(OSError, ValueError):  # or Python tries once more at its end, and fails then
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def _json(self, event: Event, now: datetime) -> str:
         timestamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

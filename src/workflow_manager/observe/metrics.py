@@ -1,9 +1,14 @@
 """A run's figures as Prometheus gauges: pushed to a Pushgateway, or written to a file."""
 
 from collections.abc import Mapping
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway, write_to_textfile
+from prometheus_client.exposition import basic_auth_handler, default_handler
 from prometheus_client.parser import text_string_to_metric_families
 
 from workflow_manager.core.report import FIGURES, Figures, Kind, RunReport
@@ -67,11 +72,20 @@ def push(report: RunReport, ended: float, gateway: str, grouping: Mapping[str, s
     `ended` is in seconds since 1970. Raises MetricsError.
     """
     registry = _registry(report, _outcome(report, ended), {})
+    parts = urlsplit(gateway)
+    place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    handler = default_handler
+    if parts.username is not None:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        handler = partial(basic_auth_handler, username=user, password=password)
     try:
-        pushadd_to_gateway(gateway, job=JOB, registry=registry, grouping_key=dict(grouping), timeout=TIMEOUT)
-    except (OSError, ValueError) as error:
+        pushadd_to_gateway(
+            place, job=JOB, registry=registry, grouping_key=dict(grouping), timeout=TIMEOUT, handler=handler
+        )
+    except (OSError, ValueError, HTTPException) as error:
+        cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
         raise MetricsError(
-            "push metrics to", gateway, str(error), "tasks are not affected; is the Pushgateway up?"
+            "push metrics to", place, str(cause), "tasks are not affected; is the Pushgateway up?"
         ) from error
 
 
@@ -81,8 +95,8 @@ def write(report: RunReport, ended: float, path: Path, labels: Mapping[str, str]
     As on a Pushgateway, a failed run keeps the file's last success and its run time,
     and a successful one keeps the last failure. Raises MetricsError.
     """
+    outcome = _previous(path) | _outcome(report, ended)
     try:
-        outcome = _previous(path) | _outcome(report, ended)
         write_to_textfile(str(path), _registry(report, outcome, labels))
     except (OSError, ValueError) as error:
         raise MetricsError(
@@ -117,12 +131,15 @@ def _registry(
 def _previous(path: Path) -> dict[str, float]:
     """The outcome gauges of an earlier run's file, if there is one."""
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return {}
-    return {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name in _RUN_GAUGES
-    }
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")  # noqa: TRY301 (told as the others are)
+        text = path.read_text("utf-8") if path.exists() else ""
+        return {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name in _RUN_GAUGES
+        }
+    except (OSError, ValueError) as error:
+        advice = "tasks are not affected; delete the file if it is damaged, or correct --metrics-file"
+        raise MetricsError("read the metrics of the run before in", str(path), str(error), advice) from error

@@ -7,6 +7,7 @@ duplicate window (two minutes unless set otherwise) is acknowledged and dropped.
 import asyncio
 import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
@@ -47,6 +48,7 @@ class NatsQueue:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: Client | None = None
+        self._failure: tuple[float, Exception] = (float("-inf"), OSError())  # the last one, and when
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -111,9 +113,17 @@ class NatsQueue:
         return await asyncio.gather(*sent, return_exceptions=True)
 
     async def _connected(self) -> "Client":
+        begun = time.monotonic()
         async with self._connecting:
             if self._client is None or not self._client.is_connected:
-                self._client = await self._new_client()
+                failed, error = self._failure
+                if failed > begun:
+                    raise error  # those that waited share the outcome
+                try:
+                    self._client = await self._new_client()
+                except Exception as failure:
+                    self._failure = (time.monotonic(), failure)
+                    raise
             return self._client
 
     async def _new_client(self) -> "Client":

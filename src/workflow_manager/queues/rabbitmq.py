@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pika import BlockingConnection, URLParameters
     from pika.adapters.blocking_connection import BlockingChannel
 
+_NOT_FOUND = 404
+
 
 class RabbitQueue:
     """Publishes with confirms. pika's connections are for one thread each, so each thread has its own."""
@@ -123,13 +125,15 @@ class RabbitQueue:
 
     @contextmanager
     def _translated(self, operation: str, topic: str) -> Iterator[None]:
-        from pika.exceptions import AMQPError, UnroutableError  # noqa: PLC0415 (as above)
+        from pika.exceptions import AMQPError, ChannelClosedByBroker, UnroutableError  # noqa: PLC0415 (as above)
 
         try:
             yield
-        except UnroutableError as error:
-            advice = "declare it, or give --rabbitmq-declare-queues"
-            raise QueueError(operation, f"queue {topic!r}", "there is no such queue", advice) from error
+        except (UnroutableError, ChannelClosedByBroker) as error:
+            cause, advice = "there is no such queue", "declare it, or give --rabbitmq-declare-queues"
+            if isinstance(error, ChannelClosedByBroker) and error.reply_code != _NOT_FOUND:
+                cause, advice = error.reply_text, "see the broker's settings"
+            raise QueueError(operation, f"queue {topic!r}", cause, advice) from error
         except (AMQPError, OSError) as error:
             advice = "is the broker up, does --rabbitmq-url name it, and may its user write to the queue?"
             raise QueueError(operation, f"queue {topic!r}", repr(error), advice) from error

@@ -43,6 +43,7 @@ class RedisQueue:
                 socket_connect_timeout=settings.patience.connect_timeout,
                 socket_timeout=settings.patience.read_timeout,
             )
+            client.connection_pool.make_connection()  # which finds options that there are none of
         except (ValueError, TypeError):
             raise ConfigError([Mistake("--redis-url", "", "not a URL: redis://host:6379/0")]) from None
         return cls(client)

@@ -49,6 +49,12 @@ _ADVICE = (
 )
 
 
+def _file(text: str) -> str:
+    if text == ":memory:" or text.startswith("file:"):  # SQLite's names for what may be gone with the process
+        raise ValueError("not the path of a file")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
     """A message in the queue. Times are in seconds since 1970; `leased_until` is 0 if it never was leased."""
@@ -72,7 +78,9 @@ class SqliteQueue:
 
     kind: ClassVar[str] = "sqlite"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("sqlite-path", "file that holds the queue; made if it is not there", required=True),
+        Option(
+            "sqlite-path", "file that holds the queue; made if it is not there", parse=_file, required=True
+        ),
     )
     # A request is what a run that is killed may repeat: no more than pays for the disk's part of it.
     limits: ClassVar[Limits] = Limits(messages=100, request_bytes=16_000_000, message_bytes=16_000_000)
