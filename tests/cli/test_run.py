@@ -331,12 +331,16 @@ class TestMetrics:
 
 
 class TestInterruption:
-    @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+    @pytest.mark.parametrize(
+        ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+    )
     def test_a_signal_ends_the_run_in_order(self, deployment: Deployment, number: int, status: int) -> None:
         for batch in range(3000):
             deployment.put_batch(f"{IN_BOTH}/{batch}")
         process = subprocess.Popen(
-            [deployment.command, "run", *deployment.flags(), *NOW], stderr=subprocess.PIPE, text=True
+            ["env", "--default-signal=HUP", deployment.command, "run", *deployment.flags(), *NOW],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert process.stderr is not None
         while '"task.scheduled"' not in process.stderr.readline():

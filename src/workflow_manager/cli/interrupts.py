@@ -1,4 +1,4 @@
-"""How a run is made to end: by SIGTERM, SIGINT or its timeout, in order or at last by force."""
+"""How a run is made to end: by a signal or its timeout, in order or at last by force."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ class Interruption:
 
     @property
     def exit_status(self) -> int | None:
-        """143 for SIGTERM, 130 for SIGINT, None if no signal came."""
+        """143 for SIGTERM, 130 for SIGINT, 129 for SIGHUP, None if no signal came."""
         return None if self.received is None else _EXIT_BASE + self.received
 
 
@@ -79,7 +79,9 @@ def interruptible(
         timer = threading.Timer(timeout.total_seconds(), ending.begin, (reason, _FAILED))
         timer.daemon = True
         timer.start()
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # which is what nohup is for
+    heeded = (*_SIGNALS, signal.SIGHUP) if hangs_up else _SIGNALS
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield interruption
     finally:

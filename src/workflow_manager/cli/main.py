@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import TextIOWrapper
 
 from workflow_manager import __version__
@@ -12,6 +13,7 @@ from workflow_manager.errors import ConfigError, WorkflowManagerError
 
 FAILED = 1
 BAD_USAGE = 2
+INTERRUPTED = 130
 
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
@@ -38,10 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Modules and pages of listings are many objects with hardly a cycle among them: to search each few
     # hundred of them would take a tenth of a short run.
     gc.set_threshold(50_000)
+    return _guarded(name, partial(_command, name), words)
+
+
+def _command(name: str, words: Sequence[str]) -> int:
     command: Callable[[Sequence[str]], int] = getattr(
         importlib.import_module(f"workflow_manager.cli.{name}"), name
     )
-    return _guarded(name, command, words)
+    return command(words)
 
 
 def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
@@ -56,6 +62,8 @@ def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence
     except WorkflowManagerError as error:
         print(f"workflow-manager: {error}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:  # of a command other than a run, or before its work has begun
+        return INTERRUPTED
     except OSError as error:  # adapters have errors of their own: it is our output that cannot be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # or whoever read it has seen enough

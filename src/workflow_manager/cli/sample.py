@@ -11,6 +11,7 @@ from workflow_manager import values
 from workflow_manager.cli.assembly import open_stores
 from workflow_manager.cli.flags import Flags
 from workflow_manager.config import Given
+from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.options import BUCKET_FLAGS, PATIENCE_FLAGS, Group
 from workflow_manager.pipeline.stage import Stage
@@ -78,6 +79,8 @@ def sample(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -
         if mistakes:
             raise ConfigError(mistakes)
         recipe = _recipe(Given(parsed.values))
+        if recipe.hours > (recipe.end - datetime.min.replace(tzinfo=UTC)) // HOUR:
+            raise ConfigError([Mistake("--hours", str(recipe.hours), "they would begin before all time")])
         wanted = {_PLACES[flag]: store for flag, store in stores.items()}
         written = write(recipe, wanted, _progress(recipe.batches))
     print(
