@@ -27,7 +27,7 @@ class StorageError(WorkflowManagerError):
     """A bucket could not be listed, read or written; `subject` is its URL and the key."""
 
 
-class GivenUpError(StorageError):
+class CircuitOpenError(StorageError):
     """A bucket has failed so long that this run does not ask it again. Nothing was sent."""
 
 

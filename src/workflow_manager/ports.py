@@ -6,7 +6,6 @@ passes the same one, and so must anyone else's.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import ClassVar, Protocol, Self
 
 from workflow_manager.errors import QueueError
@@ -33,7 +32,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long requests to a service may take, in seconds, and how often they are tried."""
 
     connect_timeout: float = 5.0
@@ -53,7 +52,7 @@ class Settings:
     options: Mapping[str, object] = field(default_factory=dict)
     identity: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class Bucket(Protocol):
@@ -175,14 +174,6 @@ class TaskQueue(Protocol):
 
     def close(self) -> None:
         """Give back connections and files. Nothing is called after this."""
-        ...
-
-
-class Clock(Protocol):
-    """The time of day."""
-
-    def now(self) -> datetime:
-        """The time now, in UTC."""
         ...
 
 

@@ -29,7 +29,7 @@ _OURS = {
         "aws-sns": "queues.sns:SnsQueue",
         "aws-sqs": "queues.sqs:SqsQueue",
         "gcp-pubsub": "queues.pubsub:PubSubQueue",
-        "memory": "queues.memory:MemoryQueue",
+        "memory": "queues.in_memory:MemoryQueue",
         "nats": "queues.nats:NatsQueue",
         "rabbitmq": "queues.rabbitmq:RabbitQueue",
         "redis": "queues.redis:RedisQueue",

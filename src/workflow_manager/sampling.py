@@ -20,7 +20,7 @@ _MALFORMED = (
 )
 
 
-class Bucket(Enum):
+class BucketRole(Enum):
     """Which of the three buckets an object belongs in."""
 
     INGESTION = "ingestion"
@@ -31,7 +31,7 @@ class Bucket(Enum):
 class SampleObject(NamedTuple):
     """An object to write."""
 
-    bucket: Bucket
+    bucket: BucketRole
     key: str
     body: bytes
 
@@ -86,18 +86,18 @@ def _batch(recipe: Recipe, chance: random.Random, aggregation: str, batch: Batch
     pattern = chance.choice(_MALFORMED)
     for suffix in suffixes(INGESTION):
         if complete or suffix != left_out:
-            yield _object(Bucket.INGESTION, aggregation, batch, suffix)
+            yield _object(BucketRole.INGESTION, aggregation, batch, suffix)
     if complete:
         ours = 0 if recipe.is_first else 1
-        validations = [(Bucket.OWN, ours), *([(Bucket.PEER, 1 - ours)] if validated_by_peer else [])]
+        validations = [(BucketRole.OWN, ours), *([(BucketRole.PEER, 1 - ours)] if validated_by_peer else [])]
         for bucket, index in validations:
             for suffix in suffixes(validity_infix(index)):
                 yield _object(bucket, aggregation, batch, suffix)
     if spoiled:
         key = f"{aggregation}/{pattern.format(hour=batch.time[:13], id=batch.id)}"
-        yield SampleObject(Bucket.INGESTION, key, b"an object that nobody should have put here\n")
+        yield SampleObject(BucketRole.INGESTION, key, b"an object that nobody should have put here\n")
 
 
-def _object(bucket: Bucket, aggregation: str, batch: Batch, suffix: str) -> SampleObject:
+def _object(bucket: BucketRole, aggregation: str, batch: Batch, suffix: str) -> SampleObject:
     body = f"made-up content of {batch.id}{suffix}\n".encode()
     return SampleObject(bucket, object_key(aggregation, batch, suffix), body)

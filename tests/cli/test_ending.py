@@ -14,7 +14,7 @@ from servers.faulty import Exchange, Faulty, answer
 from servers.fixtures import KEYS
 from support.clouds import BUCKET_FLAGS, COMMAND, Cloud, amazon
 from support.command import metrics
-from support.scene import PARTS
+from support.harness import PARTS
 
 NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=24h")
 EMPTY = answer(200, b"<ListBucketResult></ListBucketResult>")

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from workflow_manager.clouds import connections
-from workflow_manager.clouds.http import CloudError, Failure, Request, Service, no_authorization
-from workflow_manager.ports import Patience
+from workflow_manager.clouds.http import CloudError, ErrorDocument, Request
+from workflow_manager.clouds.service import Service, no_authorization
+from workflow_manager.ports import RetryPolicy
 
 GET = Request("GET", "/")
 OK = frozenset({200, 204})
@@ -53,8 +54,10 @@ def scripted(
     *answers: list[bytes], closing: bool = False, tries: int = 1
 ) -> Iterator[tuple[Scripted, Service]]:
     server = Scripted(*answers, closing=closing)
-    patience = Patience(tries=tries)
-    service = Service(server.url, {}, patience, authorize=no_authorization, explain=lambda _: Failure("", ""))
+    retry_policy = RetryPolicy(tries=tries)
+    service = Service(
+        server.url, {}, retry_policy, authorize=no_authorization, explain=lambda _: ErrorDocument("", "")
+    )
     try:
         yield server, service
     finally:
@@ -158,9 +161,9 @@ def test_no_header_can_smuggle_in_another(value: str) -> None:
     service = Service(
         "http://127.0.0.1:9",
         {},
-        Patience(tries=1),
+        RetryPolicy(tries=1),
         authorize=lambda _: {"x": value},
-        explain=lambda _: Failure("", ""),
+        explain=lambda _: ErrorDocument("", ""),
     )
     with pytest.raises(CloudError, match="a header of the request holds"):
         service.send(GET, OK)

@@ -14,10 +14,10 @@ from workflow_manager.clouds.aws import credentials
 from workflow_manager.clouds.http import CloudError
 from workflow_manager.clouds.signing import Keys
 from workflow_manager.errors import ConfigError
-from workflow_manager.ports import Patience, Settings
+from workflow_manager.ports import RetryPolicy, Settings
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
-PATIENCE = Patience(read_timeout=20, tries=2, total_timeout=40)
+PATIENCE = RetryPolicy(read_timeout=20, tries=2, total_timeout=40)
 
 
 class TestWhereCredentialsComeFrom:
@@ -103,7 +103,7 @@ def forms(sts: Faulty) -> list[dict[str, str]]:
 class TestRolesOfWebIdentities:
     def settings(self, sts: Faulty, **environ: str) -> Settings:
         return Settings(
-            identity=ROLE, environ={"AWS_ENDPOINT_URL_STS": sts.url, **environ}, patience=PATIENCE
+            identity=ROLE, environ={"AWS_ENDPOINT_URL_STS": sts.url, **environ}, retry_policy=PATIENCE
         )
 
     def on_gke(self, sts: Faulty, metadata: Faulty) -> Settings:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from servers.faulty import Exchange, Faulty, Reply, answer
 from workflow_manager.clouds import refresh
 from workflow_manager.clouds.google import Tokens, explain, open_service
-from workflow_manager.clouds.http import CloudError, Failure, Request
+from workflow_manager.clouds.http import CloudError, ErrorDocument, Request
 from workflow_manager.ports import Settings
 
 SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
@@ -180,17 +180,17 @@ def test_an_emulator_is_used_without_credentials(server: Faulty, *, with_scheme:
     [
         (
             b'{"error": {"code": 403, "message": "m", "errors": [{"reason": "forbidden"}]}}',
-            Failure("forbidden", "m"),
+            ErrorDocument("forbidden", "m"),
         ),
         (
             b'{"error": {"code": 404, "message": "m", "status": "NOT_FOUND"}}',
-            Failure("NOT_FOUND", "m"),
+            ErrorDocument("NOT_FOUND", "m"),
         ),
-        (b"<html>\n gateway </html>", Failure("", "<html> gateway </html>")),
-        (b'{"error": "invalid"}', Failure("", '{"error": "invalid"}')),
-        (b"[]", Failure("", "[]")),
-        (b"", Failure("", "")),
+        (b"<html>\n gateway </html>", ErrorDocument("", "<html> gateway </html>")),
+        (b'{"error": "invalid"}', ErrorDocument("", '{"error": "invalid"}')),
+        (b"[]", ErrorDocument("", "[]")),
+        (b"", ErrorDocument("", "")),
     ],
 )
-def test_what_error_documents_say(document: bytes, meaning: Failure) -> None:
+def test_what_error_documents_say(document: bytes, meaning: ErrorDocument) -> None:
     assert explain(document) == meaning

@@ -8,7 +8,7 @@ import pytest
 
 from workflow_manager.clouds import refresh
 from workflow_manager.clouds.http import CloudError
-from workflow_manager.clouds.refresh import Lease, Refreshed
+from workflow_manager.clouds.refresh import Expiring, Refreshed
 
 MARGIN = 600
 
@@ -22,11 +22,11 @@ class Source:
         self.fails = False
         self.refreshed = Refreshed(self.fetch, MARGIN)
 
-    def fetch(self) -> Lease[int]:
+    def fetch(self) -> Expiring[int]:
         self.given += 1
         if self.fails:
             raise CloudError("the token service is down", "wait")
-        return Lease(self.given, datetime.fromtimestamp(self.now + 3600, UTC))
+        return Expiring(self.given, datetime.fromtimestamp(self.now + 3600, UTC))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_it_is_renewed_well_before_it_expires(source: Source) -> None:
 
 
 def test_what_never_expires_is_fetched_once() -> None:
-    fetched = iter([Lease("for ever", None)])
+    fetched = iter([Expiring("for ever", None)])
     refreshed = Refreshed(lambda: next(fetched), MARGIN)
     assert [refreshed.get(), refreshed.get()] == ["for ever", "for ever"]
 
@@ -89,11 +89,11 @@ def test_many_threads_make_one_renewal() -> None:
     entered, leave = threading.Event(), threading.Event()
     fetched: list[None] = []
 
-    def fetch() -> Lease[str]:
+    def fetch() -> Expiring[str]:
         fetched.append(None)
         entered.set()
         leave.wait()
-        return Lease("token", datetime(2999, 1, 1, tzinfo=UTC))
+        return Expiring("token", datetime(2999, 1, 1, tzinfo=UTC))
 
     refreshed = Refreshed(fetch, MARGIN)
     with ThreadPoolExecutor(16) as pool:
@@ -112,7 +112,7 @@ def test_those_who_waited_for_a_failure_share_it(monkeypatch: pytest.MonkeyPatch
         started.release()
         return float(len(fetched))
 
-    def fetch() -> Lease[str]:
+    def fetch() -> Expiring[str]:
         leave.wait()
         fetched.append(None)
         raise CloudError("there are no credentials")

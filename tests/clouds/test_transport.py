@@ -17,21 +17,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from servers.faulty import Faulty, answer, faulty, silent
 from workflow_manager.clouds.aws import CA_VARIABLES, explain
 from workflow_manager.clouds.connections import proxy_for
-from workflow_manager.clouds.http import CloudError, Request, Service, no_authorization
+from workflow_manager.clouds.http import CloudError, Request
+from workflow_manager.clouds.service import Service, no_authorization
 from workflow_manager.errors import ConfigError
-from workflow_manager.ports import Patience
+from workflow_manager.ports import RetryPolicy
 
 OK = frozenset({200})
 GET = Request("GET", "/bucket?x=1")
 
 
 def send(url: str, **environ: str) -> bytes:
-    return patient(url, Patience(), environ)
+    return patient(url, RetryPolicy(), environ)
 
 
-def patient(url: str, patience: Patience, environ: Mapping[str, str]) -> bytes:
+def patient(url: str, retry_policy: RetryPolicy, environ: Mapping[str, str]) -> bytes:
     service = Service(
-        url, environ, patience, authorize=no_authorization, explain=explain, ca_variables=CA_VARIABLES
+        url, environ, retry_policy, authorize=no_authorization, explain=explain, ca_variables=CA_VARIABLES
     )
     try:
         return service.send(GET, OK).body
@@ -90,7 +91,7 @@ def test_a_service_that_speaks_tls_and_says_nothing_is_not_waited_for(
 ) -> None:
     encrypted.always = silent
     with pytest.raises(CloudError, match=r"did not answer within 0\.2 s"):
-        patient(encrypted.url, Patience(read_timeout=0.2, tries=1), {"AWS_CA_BUNDLE": str(certificate)})
+        patient(encrypted.url, RetryPolicy(read_timeout=0.2, tries=1), {"AWS_CA_BUNDLE": str(certificate)})
 
 
 def test_a_bundle_that_cannot_be_read_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:

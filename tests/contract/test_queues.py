@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 from redis import Redis
 
 from workflow_manager.ports import Settings, TaskQueue
-from workflow_manager.queues.memory import MemoryQueue
+from workflow_manager.queues.in_memory import MemoryQueue
 from workflow_manager.queues.nats import NatsQueue
 from workflow_manager.queues.rabbitmq import RabbitQueue
 from workflow_manager.queues.redis import FIELD, RedisQueue

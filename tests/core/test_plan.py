@@ -10,7 +10,7 @@ from jsonschema import validate
 from workflow_manager.core.names import Batch
 from workflow_manager.core.plan import Skip, plan_aggregation, plan_intake
 from workflow_manager.core.schema import AGGREGATION, INTAKE
-from workflow_manager.core.tasks import AggregationTask, IntakeTask
+from workflow_manager.core.task_messages import AggregationTask, IntakeTask
 from workflow_manager.core.windows import HOUR, Window
 
 WINDOW = Window(datetime(2026, 11, 22, 16, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC))

@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from support.harness import PARTS, Events, run_spec, small_limits
 from support.injection import HARMLESS, Fault, Injection, Place, ShakyBucket, ShakyQueue, names
-from support.scene import PARTS, Events, orders, small_limits
 from workflow_manager.core.report import RunReport
 from workflow_manager.pipeline import mark
 from workflow_manager.pipeline.scheduler import Buckets, Scheduler
 from workflow_manager.ports import ObjectStore, TaskQueue
-from workflow_manager.queues.memory import MemoryQueue
+from workflow_manager.queues.in_memory import MemoryQueue
 from workflow_manager.queues.sqlite import SqliteQueue
 from workflow_manager.storage.local import LocalStore
 from workflow_manager.storage.memory import MemoryStore
@@ -66,7 +66,7 @@ class Histories(RuleBasedStateMachine):
             self.patch.undo()
 
     def scheduler(self) -> Scheduler:
-        return Scheduler(Buckets(**self.shaky), self.queue, orders(), Events())
+        return Scheduler(Buckets(**self.shaky), self.queue, run_spec(), Events())
 
     @rule(
         aggregation=st.sampled_from(AGGREGATIONS),

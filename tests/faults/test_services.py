@@ -25,12 +25,12 @@ from support.clouds import (
     task_names,
 )
 from support.command import call
-from support.scene import PARTS
+from support.harness import PARTS
 
 SHARE = 0.1
 
 
-def patience(request: float, read: float) -> tuple[str, ...]:
+def retry_policy(request: float, read: float) -> tuple[str, ...]:
     return (
         "--connect-timeout=1s",
         f"--read-timeout={read}s",
@@ -190,7 +190,7 @@ def test_one_failure_of_each_kind_affects_only_itself_and_is_told(cloud: Cloud, 
 @pytest.mark.parametrize("way", FOR_GOOD)
 def test_every_request_fails_and_the_run_ends_and_says_on_which_bucket(way: str, cloud: Cloud) -> None:
     cloud.meet_with(Chance(way, cloud))
-    outcome = cloud.run(*NOW, *patience(*NONE), timeout=longest(*NONE))
+    outcome = cloud.run(*NOW, *retry_policy(*NONE), timeout=longest(*NONE))
     assert outcome.status == 1
     assert f"could not list {cloud.buckets[0].url}" in outcome.event("part.failed")["message"]
     assert outcome.event("run.finished")["listing failures"] == 1
@@ -204,7 +204,7 @@ class TestFromSomeMomentOn:
     @pytest.mark.parametrize("way", ["no answer", "lost answer"])
     def test_publishing_fails_and_nothing_is_marked(self, way: str, cloud: Cloud) -> None:
         cloud.meet_with(Chance(way, cloud, among=lambda seen: bool(cloud.topics.sent(seen))))
-        outcome = cloud.run(*NOW, *patience(*SOME), timeout=longest(*SOME))
+        outcome = cloud.run(*NOW, *retry_policy(*SOME), timeout=longest(*SOME))
         assert outcome.status == 1
         assert cloud.markers() == set()
         finished = outcome.event("run.finished")
@@ -215,7 +215,7 @@ class TestFromSomeMomentOn:
     @pytest.mark.parametrize("way", ["no answer", "throttled"])
     def test_markers_fail_and_each_repeat_is_announced(self, way: str, cloud: Cloud) -> None:
         cloud.meet_with(Chance(way, cloud, among=marks))
-        outcome = cloud.run(*NOW, *patience(*SOME), timeout=longest(*SOME))
+        outcome = cloud.run(*NOW, *retry_policy(*SOME), timeout=longest(*SOME))
         assert outcome.status == 1
         assert cloud.markers() == set()
         finished = outcome.event("run.finished")
@@ -232,7 +232,7 @@ class TestFromSomeMomentOn:
         requests = itertools.count()
         chance = Chance(way, cloud, among=lambda _: next(requests) >= moment)
         cloud.meet_with(chance)
-        outcome = cloud.run(*NOW, *patience(*SOME), timeout=longest(*SOME))
+        outcome = cloud.run(*NOW, *retry_policy(*SOME), timeout=longest(*SOME))
         assert outcome.status == 1
         first = taken(cloud)
         markers = cloud.markers()
@@ -257,7 +257,7 @@ def test_thousands_of_listings_that_hang_do_not_add_up(server: Faulty, tmp_path:
     flags += ["--task-queue-kind=sqlite", f"--sqlite-path={tmp_path}/tasks.db"]
     flags += ["--intake-tasks-topic=intake", "--aggregate-tasks-topic=aggregate", "--max-list-workers=2"]
     environ = {"AWS_ENDPOINT_URL": server.url, **KEYS}
-    outcome = call(COMMAND, ["run", *flags, *NOW, *patience(*NONE)], environ, longest(*NONE))
+    outcome = call(COMMAND, ["run", *flags, *NOW, *retry_policy(*NONE)], environ, longest(*NONE))
     assert outcome.status == 1
     given_up = outcome.event("bucket.given_up")
     assert given_up["bucket"] == "s3://us-east-1/ingestor-input"

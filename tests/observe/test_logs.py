@@ -8,7 +8,7 @@ import pytest
 
 from workflow_manager.core.names import Batch
 from workflow_manager.core.plan import Skip
-from workflow_manager.core.tasks import IntakeTask
+from workflow_manager.core.task_messages import IntakeTask
 from workflow_manager.observe.event import Severity
 from workflow_manager.observe.events import AggregationSkipped, RunStopping, TaskScheduled
 from workflow_manager.observe.logs import Logs, printable
@@ -17,16 +17,15 @@ TASK = IntakeTask("kittens-seen", Batch("2026/11/23/03/05", "b8a5"))
 SCHEDULED = TaskScheduled(TASK, "intake", "trace-1")
 
 
-class NoonClock:
-    def now(self) -> datetime:
-        return datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
+def noon() -> datetime:
+    return datetime(2026, 11, 23, 12, 0, 1, tzinfo=UTC)
 
 
 def written(
     event: TaskScheduled | RunStopping | AggregationSkipped, *, json_lines: bool, colour: bool = False
 ) -> str:
     stream = io.StringIO()
-    Logs(stream, NoonClock(), Severity.INFO, json_lines=json_lines, colour=colour).notify(event)
+    Logs(stream, noon, Severity.INFO, json_lines=json_lines, colour=colour).notify(event)
     return stream.getvalue()
 
 

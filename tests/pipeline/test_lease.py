@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from support.scene import FaultyStore, Scene
+from support.harness import FaultyStore, Harness
 from workflow_manager.errors import StorageError
 from workflow_manager.pipeline import lease as leases
 from workflow_manager.pipeline.lease import Lease
@@ -138,49 +138,49 @@ def test_a_lease_is_no_marker(store: FaultyStore) -> None:
 
 class TestRuns:
     def test_a_run_leaves_the_work_to_another_without_having_failed(self) -> None:
-        scene = Scene()
-        scene.ingest("agg", IN_INTAKE, "b")
-        other = Lease(scene.own, TERMS.scope, 600)
+        harness = Harness()
+        harness.ingest("agg", IN_INTAKE, "b")
+        other = Lease(harness.own, TERMS.scope, 600)
         other.begin()
         assert other.granted()
-        report = scene.run(lease=TERMS)
+        report = harness.run(lease=TERMS)
         assert report.superseded
         assert report.failure_count == 0
         assert not report.succeeded
-        assert scene.queue.published == {}
-        assert len(scene.events.named("run.superseded")) == 1
+        assert harness.queue.published == {}
+        assert len(harness.events.named("run.superseded")) == 1
         other.end()
-        assert scene.run(lease=TERMS).succeeded
-        assert scene.taken_in() == ["b"]
+        assert harness.run(lease=TERMS).succeeded
+        assert harness.taken_in() == ["b"]
 
     def test_a_run_with_nothing_to_schedule_needs_no_lease(self) -> None:
-        scene = Scene()
-        other = Lease(scene.own, TERMS.scope, 600)
+        harness = Harness()
+        other = Lease(harness.own, TERMS.scope, 600)
         other.begin()
         assert other.granted()
-        assert scene.run(lease=TERMS).succeeded
+        assert harness.run(lease=TERMS).succeeded
         other.end()
 
     def test_pairs_of_runs_at_once_repeat_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(leases, "FIRST_PAUSE", 0.005)
         for _ in range(10):
-            scene = Scene()
+            harness = Harness()
             for number in range(50):
-                scene.ingest("agg", IN_INTAKE, f"b{number:02}")
-            pair = [scene.scheduler(lease=TERMS) for _ in range(2)]
+                harness.ingest("agg", IN_INTAKE, f"b{number:02}")
+            pair = [harness.scheduler(lease=TERMS) for _ in range(2)]
             threads = [threading.Thread(target=scheduler.run) for scheduler in pair]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            assert scene.run(lease=TERMS).succeeded
-            assert scene.taken_in() == [f"b{number:02}" for number in range(50)]
+            assert harness.run(lease=TERMS).succeeded
+            assert harness.taken_in() == [f"b{number:02}" for number in range(50)]
 
     def test_a_lease_that_runs_out_ends_the_publishing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        scene = Scene()
-        scene.ingest("agg", IN_INTAKE, "b")
+        harness = Harness()
+        harness.ingest("agg", IN_INTAKE, "b")
         monkeypatch.setattr(Lease, "lasting", lambda _: False)
-        report = scene.run(lease=TERMS)
+        report = harness.run(lease=TERMS)
         assert "the lease has run out" in report.stopped
-        assert scene.queue.published == {}
+        assert harness.queue.published == {}
         assert report.failure_count == 1

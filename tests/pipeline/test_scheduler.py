@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.scene import Scene, small_limits
+from support.harness import Harness, small_limits
 from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import QueueError
@@ -23,95 +23,97 @@ MARKER = f"task-markers/intake-agg-{IN_BOTH.replace('/', '-')}-b"
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
     monkeypatch.setattr(mark, "FIRST_PAUSE", 0)
-    return Scene()
+    return Harness()
 
 
 class TestWhatIsScheduled:
-    def test_a_ready_batch_is_taken_in_and_marked_once(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_INTAKE, "b")
-        assert scene.run().succeeded
-        assert scene.taken_in() == ["b"]
-        assert scene.own.get("task-markers/intake-agg-2026-11-23-03-05-b") == b"intake-agg-2026-11-23-03-05-b"
-        report = scene.run()
-        assert scene.taken_in() == ["b"]
+    def test_a_ready_batch_is_taken_in_and_marked_once(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_INTAKE, "b")
+        assert harness.run().succeeded
+        assert harness.taken_in() == ["b"]
+        assert (
+            harness.own.get("task-markers/intake-agg-2026-11-23-03-05-b") == b"intake-agg-2026-11-23-03-05-b"
+        )
+        report = harness.run()
+        assert harness.taken_in() == ["b"]
         assert report.figures["agg"].intake_tasks_skipped_due_to_marker == 1
 
-    def test_validated_batches_are_aggregated_in_one_task_once(self, scene: Scene) -> None:
+    def test_validated_batches_are_aggregated_in_one_task_once(self, harness: Harness) -> None:
         for batch in ("b", "c", "unvalidated"):
-            scene.ingest("agg", IN_BOTH, batch)
+            harness.ingest("agg", IN_BOTH, batch)
         for batch in ("b", "c", "not-ingested"):
-            scene.validate("agg", IN_BOTH, batch)
-        report = scene.run()
-        assert scene.aggregated() == {"agg": ["b", "c"]}
+            harness.validate("agg", IN_BOTH, batch)
+        report = harness.run()
+        assert harness.aggregated() == {"agg": ["b", "c"]}
         figures = report.figures["agg"]
         assert figures.number_of_batches_in_aggregation == 2
         assert figures.aggregate_ingestions_missing_peer_validation == 1
         assert figures.peer_validations_found == 3
-        assert scene.run().figures["agg"].aggregation_tasks_skipped_due_to_marker == 1
-        assert len(scene.queue.bodies("aggregate")) == 1
+        assert harness.run().figures["agg"].aggregation_tasks_skipped_due_to_marker == 1
+        assert len(harness.queue.bodies("aggregate")) == 1
 
-    def test_each_message_has_a_trace_id_of_its_own(self, scene: Scene) -> None:
+    def test_each_message_has_a_trace_id_of_its_own(self, harness: Harness) -> None:
         for batch in "bcd":
-            scene.ingest("agg", IN_INTAKE, batch)
-        scene.run()
-        assert len({body["trace-id"] for body in scene.queue.bodies("intake")}) == 3
+            harness.ingest("agg", IN_INTAKE, batch)
+        harness.run()
+        assert len({body["trace-id"] for body in harness.queue.bodies("intake")}) == 3
 
-    def test_markers_of_others_in_the_ingestion_bucket_are_no_aggregation(self, scene: Scene) -> None:
-        scene.ingest("task-markers", IN_INTAKE, "b")
-        assert scene.run().figures == {}
+    def test_markers_of_others_in_the_ingestion_bucket_are_no_aggregation(self, harness: Harness) -> None:
+        harness.ingest("task-markers", IN_INTAKE, "b")
+        assert harness.run().figures == {}
 
-    def test_nothing_at_all_is_a_success(self, scene: Scene) -> None:
-        assert scene.run().succeeded
+    def test_nothing_at_all_is_a_success(self, harness: Harness) -> None:
+        assert harness.run().succeeded
 
-    def test_windows_that_lie_apart_are_both_looked_at_and_the_gap_is_not(self, scene: Scene) -> None:
+    def test_windows_that_lie_apart_are_both_looked_at_and_the_gap_is_not(self, harness: Harness) -> None:
         for time, batch in ((IN_BOTH, "old"), ("2026/11/23/01/05", "gap"), (IN_INTAKE, "new")):
-            scene.ingest("agg", time, batch)
-            scene.validate("agg", time, batch)
-        report = scene.run(max_age=2 * HOUR)
-        assert scene.taken_in() == ["new"]
-        assert scene.aggregated() == {"agg": ["old"]}
+            harness.ingest("agg", time, batch)
+            harness.validate("agg", time, batch)
+        report = harness.run(max_age=2 * HOUR)
+        assert harness.taken_in() == ["new"]
+        assert harness.aggregated() == {"agg": ["old"]}
         assert report.figures["agg"].ingestions_found == 1
 
     @given(st.data())
     @settings(max_examples=40, deadline=None)
     def test_a_second_run_has_nothing_to_do(self, data: st.DataObject) -> None:
-        scene = Scene(page_size=data.draw(st.integers(1, 9)))
+        harness = Harness(page_size=data.draw(st.integers(1, 9)))
         minutes = st.sampled_from(
             [IN_BOTH, IN_INTAKE, "2026/11/22/16/00", "2026/11/23/00/00", "2026/11/22/04/20"]
         )
         batches = st.tuples(st.sampled_from(["agg", "b c", "x-2026"]), minutes, st.sampled_from("bcdef"))
         found = data.draw(st.sets(batches))
         for aggregation, minute, batch in found:
-            scene.ingest(aggregation, minute, batch)
+            harness.ingest(aggregation, minute, batch)
             if data.draw(st.booleans()):
-                scene.validate(aggregation, minute, batch)
-        first = scene.run()
+                harness.validate(aggregation, minute, batch)
+        first = harness.run()
         assert first.succeeded
         assert first.total().intake_tasks_scheduled == len(found)
-        second = scene.run().total()
+        second = harness.run().total()
         assert second.intake_tasks_scheduled == second.aggregation_tasks_scheduled == 0
         assert second.intake_tasks_skipped_due_to_marker == len(found)
 
 
 class TestHowOftenIsListed:
-    def test_an_hour_in_both_windows_is_listed_once(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_BOTH, "b")
-        scene.run()
-        assert scene.ingestion.calls == [("directories", ""), ("list", "agg/")]
+    def test_an_hour_in_both_windows_is_listed_once(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_BOTH, "b")
+        harness.run()
+        assert harness.ingestion.calls == [("directories", ""), ("list", "agg/")]
 
-    def test_markers_are_not_read_when_no_batch_is_ready(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_BOTH, "b", parts=[".sig"])
-        scene.run()
-        assert scene.own.calls == []
+    def test_markers_are_not_read_when_no_batch_is_ready(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_BOTH, "b", parts=[".sig"])
+        harness.run()
+        assert harness.own.calls == []
 
-    def test_the_aggregates_marker_is_looked_up_by_its_name(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_BOTH, "b")
-        scene.validate("agg", IN_BOTH, "b")
-        scene.run()
+    def test_the_aggregates_marker_is_looked_up_by_its_name(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_BOTH, "b")
+        harness.validate("agg", IN_BOTH, "b")
+        harness.run()
         marker = "task-markers/aggregate-agg-2026-11-22-16-00-2026-11-23-00-00"
-        assert [name for operation, name in scene.own.calls if operation == "list"] == [
+        assert [name for operation, name in harness.own.calls if operation == "list"] == [
             "task-markers/intake-agg-",
             marker,
         ]
@@ -122,7 +124,7 @@ class TestHowOftenIsListed:
     ) -> None:
         monkeypatch.setattr(hours, "SPLIT_AFTER", split_after)
         monkeypatch.setattr(hours, "WORTH_SPLITTING", split_after)
-        scene = Scene(page_size=7)
+        harness = Harness(page_size=7)
         times = [
             f"2026/11/{day}/{hour:02}/{minute}"
             for day in (22, 23)
@@ -130,127 +132,127 @@ class TestHowOftenIsListed:
             for minute in ("00", "59")
         ]
         for time in times:
-            scene.ingest("agg", time, time.replace("/", ""))
-            scene.validate("agg", time, time.replace("/", ""))
-        scene.run()
+            harness.ingest("agg", time, time.replace("/", ""))
+            harness.validate("agg", time, time.replace("/", ""))
+        harness.run()
         inside = [time.replace("/", "") for time in times if "2026/11/22/04/20" <= time < "2026/11/24/04/20"]
-        assert scene.taken_in() == inside
+        assert harness.taken_in() == inside
         window = [time.replace("/", "") for time in times if "2026/11/22/16" <= time < "2026/11/23"]
-        assert scene.aggregated() == {"agg": window}
+        assert harness.aggregated() == {"agg": window}
 
     def test_what_is_read_in_pieces_is_listed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(hours, "SPLIT_AFTER", 3)
         monkeypatch.setattr(hours, "WORTH_SPLITTING", 3)
-        scene = Scene(page_size=3)
-        listing, listed = scene.ingestion.list_keys, Counter[str]()
+        harness = Harness(page_size=3)
+        listing, listed = harness.ingestion.list_keys, Counter[str]()
 
         def counted(prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
             for page in listing(prefix, after, before):
                 listed.update(page)
                 yield page
 
-        monkeypatch.setattr(scene.ingestion, "list_keys", counted)
+        monkeypatch.setattr(harness.ingestion, "list_keys", counted)
         for hour in range(24):
-            scene.ingest("agg", f"2026/11/23/{hour:02}/05", "b")
-        scene.run()
+            harness.ingest("agg", f"2026/11/23/{hour:02}/05", "b")
+        harness.run()
         assert len(listed) == 24 * 3
         # The page with which it was seen that the rest is others' is the only one that is read again.
         assert listed.total() <= 24 * 3 + 3
 
 
 class TestMalformedNames:
-    def test_they_are_skipped_and_counted_and_all_else_is_scheduled(self, scene: Scene) -> None:
+    def test_they_are_skipped_and_counted_and_all_else_is_scheduled(self, harness: Harness) -> None:
         for key in ("agg/2026/11/22/zz/x", "agg/2026/11/23/03/61/b.batch", "agg/2026/11/23/03/05/a/b.batch"):
-            scene.ingestion.put(key, b"")
-        scene.ingest("agg", IN_INTAKE, "b")
-        scene.ingest("other", IN_INTAKE, "c")
-        report = scene.run()
+            harness.ingestion.put(key, b"")
+        harness.ingest("agg", IN_INTAKE, "b")
+        harness.ingest("other", IN_INTAKE, "c")
+        report = harness.run()
         assert report.succeeded
-        assert scene.taken_in() == ["b", "c"]
+        assert harness.taken_in() == ["b", "c"]
         assert report.figures["agg"].malformed_objects_found == 3
-        (event,) = scene.events.named("objects.malformed")
+        (event,) = harness.events.named("objects.malformed")
         assert event.fields["count"] == 3
 
-    def test_an_aggregation_without_a_name_is_counted(self, scene: Scene) -> None:
-        scene.ingestion.put(f"/{IN_INTAKE}/b.batch", b"")
-        scene.ingest("agg", IN_INTAKE, "b")
-        report = scene.run()
-        assert scene.taken_in() == ["b"]
+    def test_an_aggregation_without_a_name_is_counted(self, harness: Harness) -> None:
+        harness.ingestion.put(f"/{IN_INTAKE}/b.batch", b"")
+        harness.ingest("agg", IN_INTAKE, "b")
+        report = harness.run()
+        assert harness.taken_in() == ["b"]
         assert report.figures[""].malformed_objects_found == 1
 
-    def test_names_of_ten_thousand_characters_are_no_trap(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_INTAKE, "b" * 10_000)
-        scene.ingest("x" * 10_000, IN_INTAKE, "c")
-        assert len(scene.taken_in()) == 0
-        assert scene.run().succeeded
-        assert len(scene.taken_in()) == 2
+    def test_names_of_ten_thousand_characters_are_no_trap(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_INTAKE, "b" * 10_000)
+        harness.ingest("x" * 10_000, IN_INTAKE, "c")
+        assert len(harness.taken_in()) == 0
+        assert harness.run().succeeded
+        assert len(harness.taken_in()) == 2
 
-    def test_a_batch_whose_marker_cannot_be_stored_is_never_published(self, scene: Scene) -> None:
-        scene.own.refuses = lambda key: "too long" if key.endswith("-long") else None
-        scene.ingest("agg", IN_INTAKE, "long")
-        scene.ingest("agg", IN_INTAKE, "b")
-        report = scene.run()
+    def test_a_batch_whose_marker_cannot_be_stored_is_never_published(self, harness: Harness) -> None:
+        harness.own.refuses = lambda key: "too long" if key.endswith("-long") else None
+        harness.ingest("agg", IN_INTAKE, "long")
+        harness.ingest("agg", IN_INTAKE, "b")
+        report = harness.run()
         assert report.succeeded
-        assert scene.taken_in() == ["b"]
+        assert harness.taken_in() == ["b"]
         assert report.figures["agg"].malformed_objects_found == 1
 
-    def test_an_aggregation_whose_marker_cannot_be_stored_fails_visibly(self, scene: Scene) -> None:
-        scene.own.refuses = lambda key: "too long" if "aggregate" in key else None
-        scene.ingest("agg", IN_BOTH, "b")
-        scene.validate("agg", IN_BOTH, "b")
-        report = scene.run()
-        assert scene.aggregated() == {}
+    def test_an_aggregation_whose_marker_cannot_be_stored_fails_visibly(self, harness: Harness) -> None:
+        harness.own.refuses = lambda key: "too long" if "aggregate" in key else None
+        harness.ingest("agg", IN_BOTH, "b")
+        harness.validate("agg", IN_BOTH, "b")
+        report = harness.run()
+        assert harness.aggregated() == {}
         assert report.figures["agg"].aggregation_tasks_failed == 1
         assert not report.succeeded
 
-    def test_names_cannot_forge_a_line_of_a_message(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_INTAKE, "b\nERROR forged\x1b[31m")
-        scene.run()
-        assert all("\n" not in event.message and "\x1b" not in event.message for event in scene.events.seen)
+    def test_names_cannot_forge_a_line_of_a_message(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_INTAKE, "b\nERROR forged\x1b[31m")
+        harness.run()
+        assert all("\n" not in event.message and "\x1b" not in event.message for event in harness.events.seen)
 
 
 class TestDryRun:
-    def test_it_tells_each_task_and_touches_nothing(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_BOTH, "b")
-        scene.validate("agg", IN_BOTH, "b")
-        report = scene.run(dry_run=True)
+    def test_it_tells_each_task_and_touches_nothing(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_BOTH, "b")
+        harness.validate("agg", IN_BOTH, "b")
+        report = harness.run(dry_run=True)
         assert report.dry_run
         assert report.succeeded
-        assert [event.fields["topic"] for event in scene.events.named("task.would_be_scheduled")] == [
+        assert [event.fields["topic"] for event in harness.events.named("task.would_be_scheduled")] == [
             "intake",
             "aggregate",
         ]
-        assert scene.queue.published == {}
-        assert scene.own.names() == []
+        assert harness.queue.published == {}
+        assert harness.own.names() == []
 
 
 class TestIsolation:
-    def test_an_aggregation_that_cannot_be_listed_does_not_stop_the_others(self, scene: Scene) -> None:
+    def test_an_aggregation_that_cannot_be_listed_does_not_stop_the_others(self, harness: Harness) -> None:
         for aggregation in ("a", "broken", "c"):
-            scene.ingest(aggregation, IN_INTAKE, f"of-{aggregation}")
-        scene.ingestion.fails = lambda operation, name: name == "broken/"
-        report = scene.run()
-        assert scene.taken_in() == ["of-a", "of-c"]
+            harness.ingest(aggregation, IN_INTAKE, f"of-{aggregation}")
+        harness.ingestion.fails = lambda operation, name: name == "broken/"
+        report = harness.run()
+        assert harness.taken_in() == ["of-a", "of-c"]
         assert report.failure_count == 1
         assert report.failures[0].aggregation == "broken"
         assert report.figures["broken"].aggregation_tasks_failed == 1
 
-    def test_without_the_peers_bucket_batches_are_still_taken_in(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_BOTH, "b")
-        scene.validate("agg", IN_BOTH, "b")
-        scene.peer.fails = lambda operation, name: True
-        report = scene.run()
-        assert scene.taken_in() == ["b"]
-        assert scene.aggregated() == {}
+    def test_without_the_peers_bucket_batches_are_still_taken_in(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_BOTH, "b")
+        harness.validate("agg", IN_BOTH, "b")
+        harness.peer.fails = lambda operation, name: True
+        report = harness.run()
+        assert harness.taken_in() == ["b"]
+        assert harness.aggregated() == {}
         assert not report.succeeded
 
     def test_an_aggregation_is_left_alone_when_any_part_of_its_window_could_not_be_read(
-        self, scene: Scene
+        self, harness: Harness
     ) -> None:
-        scene.ingest("agg", IN_BOTH, "b")
-        scene.validate("agg", IN_BOTH, "b")
-        scene.ingest("agg", "2026/11/22/23/05", "c")
-        scene.validate("agg", "2026/11/22/23/05", "c")
+        harness.ingest("agg", IN_BOTH, "b")
+        harness.validate("agg", IN_BOTH, "b")
+        harness.ingest("agg", "2026/11/22/23/05", "c")
+        harness.validate("agg", "2026/11/22/23/05", "c")
         pages = iter([["agg/2026/11/22/17/05/b.batch"], None])
 
         def broken_listing(*_: str) -> object:
@@ -259,154 +261,154 @@ class TestIsolation:
                     raise OSError("the line went dead")
                 yield page
 
-        scene.ingestion.list_keys = broken_listing  # type: ignore[method-assign,assignment] # breaks off
-        report = scene.run()
-        assert scene.aggregated() == {}
+        harness.ingestion.list_keys = broken_listing  # type: ignore[method-assign,assignment] # breaks off
+        report = harness.run()
+        assert harness.aggregated() == {}
         assert not report.succeeded
         assert "the line went dead" in report.failures[0].message
 
-    def test_without_markers_nothing_is_taken_in(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_INTAKE, "b")
-        scene.own.fails = lambda operation, name: operation == "list"
-        report = scene.run()
-        assert scene.queue.published == {}
+    def test_without_markers_nothing_is_taken_in(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_INTAKE, "b")
+        harness.own.fails = lambda operation, name: operation == "list"
+        report = harness.run()
+        assert harness.queue.published == {}
         assert not report.succeeded
 
-    def test_a_bucket_that_cannot_be_listed_at_all_fails_the_run(self, scene: Scene) -> None:
-        scene.ingestion.fails = lambda operation, name: True
-        report = scene.run()
+    def test_a_bucket_that_cannot_be_listed_at_all_fails_the_run(self, harness: Harness) -> None:
+        harness.ingestion.fails = lambda operation, name: True
+        report = harness.run()
         assert not report.succeeded
         assert "memory://ingestion" in report.failures[0].message
 
-    def test_the_last_line_says_what_failed_and_how_often(self, scene: Scene) -> None:
+    def test_the_last_line_says_what_failed_and_how_often(self, harness: Harness) -> None:
         for aggregation in ("broken", "markers", "tasks"):
-            scene.ingest(aggregation, IN_INTAKE, f"of-{aggregation}")
-        scene.ingest("agg", IN_INTAKE, "b")
-        scene.ingestion.put("agg/2026/11/22/zz/x", b"")
-        scene.ingestion.fails = lambda operation, name: name == "broken/"
-        scene.own.fails = lambda operation, name: operation == "put" and "intake-markers" in name
-        scene.queue.refuses_message = lambda message: b"of-tasks" in message.body
-        report = scene.run()
-        assert scene.taken_in() == ["b", "of-markers"]
+            harness.ingest(aggregation, IN_INTAKE, f"of-{aggregation}")
+        harness.ingest("agg", IN_INTAKE, "b")
+        harness.ingestion.put("agg/2026/11/22/zz/x", b"")
+        harness.ingestion.fails = lambda operation, name: name == "broken/"
+        harness.own.fails = lambda operation, name: operation == "put" and "intake-markers" in name
+        harness.queue.refuses_message = lambda message: b"of-tasks" in message.body
+        report = harness.run()
+        assert harness.taken_in() == ["b", "of-markers"]
         assert report.failed == {Kind.LISTING: 1, Kind.PUBLISH: 1, Kind.MARKER: 1}
-        assert scene.events.seen[-1].severity is Severity.ERROR
-        assert scene.events.seen[-1].message == (
+        assert harness.events.seen[-1].severity is Severity.ERROR
+        assert harness.events.seen[-1].message == (
             "scheduled 2 intake tasks and 0 aggregation tasks of 4 aggregations; 1 malformed object;"
             " 3 failures (1 listing, 1 publish, 1 marker)"
         )
-        facts = scene.events.seen[-1].fields
+        facts = harness.events.seen[-1].fields
         assert [facts[f"{kind} failures"] for kind in ("listing", "publish", "marker")] == [1, 1, 1]
 
-    def test_a_listing_out_of_order_is_refused_rather_than_believed(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_INTAKE, "b")
+    def test_a_listing_out_of_order_is_refused_rather_than_believed(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_INTAKE, "b")
         page = [f"agg/{IN_INTAKE}/b.batch.sig", f"agg/{IN_INTAKE}/b.batch"]
-        broken = scene.ingestion
+        broken = harness.ingestion
         broken.list_keys = lambda *_: iter([page])  # type: ignore[method-assign] # a store that breaks its promise
-        report = scene.run()
+        report = harness.run()
         assert "not in the order" in report.failures[0].message
 
 
 class TestPublishing:
-    def test_a_message_that_fails_does_not_fail_its_neighbours(self, scene: Scene) -> None:
+    def test_a_message_that_fails_does_not_fail_its_neighbours(self, harness: Harness) -> None:
         for batch in "bcd":
-            scene.ingest("agg", IN_INTAKE, batch)
-        scene.queue.refuses_message = lambda message: b'"c"' in message.body
-        report = scene.run()
-        assert scene.taken_in() == ["b", "d"]
-        assert [marker[-1] for marker in scene.markers()] == ["b", "d"]
+            harness.ingest("agg", IN_INTAKE, batch)
+        harness.queue.refuses_message = lambda message: b'"c"' in message.body
+        report = harness.run()
+        assert harness.taken_in() == ["b", "d"]
+        assert [marker[-1] for marker in harness.markers()] == ["b", "d"]
         assert report.figures["agg"].intake_tasks_failed == 1
         assert not report.succeeded
-        scene.queue.refuses_message = lambda message: False
-        assert scene.run().succeeded
-        assert scene.taken_in() == ["b", "c", "d"]
+        harness.queue.refuses_message = lambda message: False
+        assert harness.run().succeeded
+        assert harness.taken_in() == ["b", "c", "d"]
 
     @pytest.mark.parametrize(
         "error", [QueueError("publish to", "topic intake", "no such topic"), KeyError("bug")]
     )
     def test_a_queue_that_refuses_everything_is_given_up_and_nothing_is_marked(
-        self, scene: Scene, error: Exception
+        self, harness: Harness, error: Exception
     ) -> None:
-        scene.queue.limits = small_limits(messages=1)  # type: ignore[misc] # a queue with smaller requests
+        harness.queue.limits = small_limits(messages=1)  # type: ignore[misc] # a queue with smaller requests
         for number in range(500):
-            scene.ingest("agg", IN_INTAKE, f"b{number}")
-        scene.queue.refuses_request = lambda: error
-        report = scene.run()
-        assert len(scene.queue.requests) < 300
-        assert scene.markers() == []
+            harness.ingest("agg", IN_INTAKE, f"b{number}")
+        harness.queue.refuses_request = lambda: error
+        report = harness.run()
+        assert len(harness.queue.requests) < 300
+        assert harness.markers() == []
         assert "refused 5 requests in a row" in report.stopped
         assert report.figures["agg"].intake_tasks_failed == report.failure_count == 500
 
-    def test_requests_are_as_large_as_the_queue_takes(self, scene: Scene) -> None:
-        scene.queue.limits = small_limits(messages=2)  # type: ignore[misc] # as above
+    def test_requests_are_as_large_as_the_queue_takes(self, harness: Harness) -> None:
+        harness.queue.limits = small_limits(messages=2)  # type: ignore[misc] # as above
         for batch in "bcdef":
-            scene.ingest("agg", IN_INTAKE, batch)
-        scene.run()
-        assert sorted(scene.queue.requests) == [1, 2, 2]
+            harness.ingest("agg", IN_INTAKE, batch)
+        harness.run()
+        assert sorted(harness.queue.requests) == [1, 2, 2]
 
-    def test_a_message_over_the_limit_is_found_before_it_is_sent(self, scene: Scene) -> None:
-        scene.queue.limits = small_limits(message_bytes=500)  # type: ignore[misc] # as above
+    def test_a_message_over_the_limit_is_found_before_it_is_sent(self, harness: Harness) -> None:
+        harness.queue.limits = small_limits(message_bytes=500)  # type: ignore[misc] # as above
         for number in range(9):
-            scene.ingest("agg", IN_BOTH, f"batch-{number}")
-            scene.validate("agg", IN_BOTH, f"batch-{number}")
-        report = scene.run()
-        assert len(scene.taken_in()) == 9
-        assert scene.aggregated() == {}
+            harness.ingest("agg", IN_BOTH, f"batch-{number}")
+            harness.validate("agg", IN_BOTH, f"batch-{number}")
+        report = harness.run()
+        assert len(harness.taken_in()) == 9
+        assert harness.aggregated() == {}
         assert report.figures["agg"].aggregation_tasks_failed == 1
-        (event,) = scene.events.named("task.failed")
+        (event,) = harness.events.named("task.failed")
         assert "bytes, and the queue takes at most 500" in event.message
-        assert not any("aggregate" in marker for marker in scene.markers())
+        assert not any("aggregate" in marker for marker in harness.markers())
 
 
 class TestMarking:
-    def test_a_marker_write_is_tried_again(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_INTAKE, "b")
+    def test_a_marker_write_is_tried_again(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_INTAKE, "b")
         failures = iter([True, True])
-        scene.own.fails = lambda operation, name: operation == "put" and next(failures, False)
-        assert scene.run().succeeded
-        assert len(scene.markers()) == 1
+        harness.own.fails = lambda operation, name: operation == "put" and next(failures, False)
+        assert harness.run().succeeded
+        assert len(harness.markers()) == 1
 
-    def test_publishing_stops_when_markers_cannot_be_written(self, scene: Scene) -> None:
+    def test_publishing_stops_when_markers_cannot_be_written(self, harness: Harness) -> None:
         for number in range(2000):
-            scene.ingest("agg", IN_INTAKE, f"b{number}")
-        scene.own.fails = lambda operation, name: operation == "put"
-        report = scene.run()
+            harness.ingest("agg", IN_INTAKE, f"b{number}")
+        harness.own.fails = lambda operation, name: operation == "put"
+        report = harness.run()
         assert "could not be marked" in report.stopped
-        assert 10 <= len(scene.taken_in()) <= mark.FIRST_AHEAD
+        assert 10 <= len(harness.taken_in()) <= mark.FIRST_AHEAD
         assert not report.succeeded
 
-    def test_publishing_stops_soon_when_markers_cannot_be_written_any_more(self, scene: Scene) -> None:
+    def test_publishing_stops_soon_when_markers_cannot_be_written_any_more(self, harness: Harness) -> None:
         for number in range(3000):
-            scene.ingest("agg", IN_INTAKE, f"b{number}")
+            harness.ingest("agg", IN_INTAKE, f"b{number}")
         written = itertools.count(1)
-        scene.own.fails = lambda operation, name: operation == "put" and next(written) > 500
-        report = scene.run()
+        harness.own.fails = lambda operation, name: operation == "put" and next(written) > 500
+        report = harness.run()
         assert "could not be marked" in report.stopped
-        unmarked = len(scene.taken_in()) - len(scene.markers())
+        unmarked = len(harness.taken_in()) - len(harness.markers())
         assert 10 <= unmarked <= mark.most_ahead(Workers().marking)
 
-    def test_a_few_markers_that_cannot_be_written_hold_nothing_up(self, scene: Scene) -> None:
+    def test_a_few_markers_that_cannot_be_written_hold_nothing_up(self, harness: Harness) -> None:
         for number in range(1000):
-            scene.ingest("agg", IN_INTAKE, f"b{number}")
-        scene.own.fails = lambda operation, name: operation == "put" and name.endswith("-b7")
-        report = scene.run()
-        assert len(scene.taken_in()) == 1000
+            harness.ingest("agg", IN_INTAKE, f"b{number}")
+        harness.own.fails = lambda operation, name: operation == "put" and name.endswith("-b7")
+        report = harness.run()
+        assert len(harness.taken_in()) == 1000
         assert report.failed[Kind.MARKER] == 1
 
-    def test_no_marker_is_written_before_the_queue_has_acknowledged(self, scene: Scene) -> None:
+    def test_no_marker_is_written_before_the_queue_has_acknowledged(self, harness: Harness) -> None:
         for batch in "bcd":
-            scene.ingest("agg", IN_INTAKE, batch)
+            harness.ingest("agg", IN_INTAKE, batch)
         marked_too_early: list[list[str]] = []
-        scene.queue.before_publish = lambda: marked_too_early.append(scene.markers())
-        scene.run()
+        harness.queue.before_publish = lambda: marked_too_early.append(harness.markers())
+        harness.run()
         assert marked_too_early == [[]]
 
 
 class TestStopping:
-    def test_what_is_in_flight_is_marked_and_nothing_new_starts(self, scene: Scene) -> None:
-        scene.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
+    def test_what_is_in_flight_is_marked_and_nothing_new_starts(self, harness: Harness) -> None:
+        harness.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
         for number in range(1000):
-            scene.ingest("agg", IN_INTAKE, f"b{number}")
-        scheduler = scene.scheduler()
+            harness.ingest("agg", IN_INTAKE, f"b{number}")
+        scheduler = harness.scheduler()
         published = threading.Semaphore(0)
 
         def stop_at_the_tenth() -> None:
@@ -414,18 +416,18 @@ class TestStopping:
             if published._value == 10:
                 scheduler.stop("SIGTERM received")
 
-        scene.queue.before_publish = stop_at_the_tenth
+        harness.queue.before_publish = stop_at_the_tenth
         report = scheduler.run()
         assert report.stopped == "SIGTERM received"
         assert not report.succeeded
-        assert len(scene.taken_in()) == len(scene.markers()) < 1000
-        assert scene.run().succeeded
-        assert len(set(scene.taken_in())) == len(scene.taken_in()) == 1000
+        assert len(harness.taken_in()) == len(harness.markers()) < 1000
+        assert harness.run().succeeded
+        assert len(set(harness.taken_in())) == len(harness.taken_in()) == 1000
 
-    def test_a_run_that_is_stopped_aggregates_nothing_it_has_not_seen_whole(self, scene: Scene) -> None:
-        scene.ingest("agg", IN_BOTH, "b")
-        scene.validate("agg", IN_BOTH, "b")
-        scheduler = scene.scheduler()
+    def test_a_run_that_is_stopped_aggregates_nothing_it_has_not_seen_whole(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_BOTH, "b")
+        harness.validate("agg", IN_BOTH, "b")
+        scheduler = harness.scheduler()
         scheduler.stop("SIGTERM received")
         assert scheduler.run().stopped
-        assert scene.queue.published == {}
+        assert harness.queue.published == {}

@@ -12,7 +12,7 @@ from redis import Redis
 
 from workflow_manager import registry
 from workflow_manager.errors import ConfigError, QueueError
-from workflow_manager.ports import Patience, Settings, TaskQueue
+from workflow_manager.ports import RetryPolicy, Settings, TaskQueue
 from workflow_manager.testing.queue_contract import messages
 
 SECRET = "hunter2"
@@ -24,8 +24,8 @@ NOWHERE = [
 
 
 def open_queue(kind: str, options: dict[str, object]) -> TaskQueue:
-    patience = Patience(connect_timeout=1, read_timeout=2, tries=1, total_timeout=5)
-    return registry.queue(kind).open(Settings(options=options, patience=patience))
+    retry_policy = RetryPolicy(connect_timeout=1, read_timeout=2, tries=1, total_timeout=5)
+    return registry.queue(kind).open(Settings(options=options, retry_policy=retry_policy))
 
 
 @pytest.mark.parametrize(("kind", "options"), NOWHERE)
@@ -103,8 +103,10 @@ def test_nats_leaves_nothing_behind_when_a_server_did_not_answer(caplog: pytest.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"nats://127.0.0.1:{silent.getsockname()[1]}"
         for _ in range(10):
-            patience = Patience(connect_timeout=1, read_timeout=1, tries=1, total_timeout=0.05)
-            queue = registry.queue("nats").open(Settings(options={"nats-url": url}, patience=patience))
+            retry_policy = RetryPolicy(connect_timeout=1, read_timeout=1, tries=1, total_timeout=0.05)
+            queue = registry.queue("nats").open(
+                Settings(options={"nats-url": url}, retry_policy=retry_policy)
+            )
             with pytest.raises(QueueError, match="TimeoutError"):
                 queue.check("intake")
             queue.close()

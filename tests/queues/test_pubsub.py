@@ -10,11 +10,11 @@ from servers import pubsub
 from servers.faulty import Fault, Faulty, answer, faulty, lose_answer, reset
 from servers.process import free_port
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Message, Patience, Settings
+from workflow_manager.ports import Message, RetryPolicy, Settings
 from workflow_manager.queues.pubsub import PubSubQueue
 from workflow_manager.testing.queue_contract import messages
 
-IMPATIENT = Patience(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
+IMPATIENT = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
 NOBODY = "nobody (STORAGE_EMULATOR_HOST or PUBSUB_EMULATOR_HOST is set)"
 
 Connect = Callable[..., PubSubQueue]
@@ -28,7 +28,7 @@ def connect() -> Iterator[Connect]:
     def connect(host: str, project: str = "project", *, creates: bool = False) -> PubSubQueue:
         options = {"gcp-project-id": project, "gcp-pubsub-create-topics": creates}
         environ = {"PUBSUB_EMULATOR_HOST": host}
-        opened.append(PubSubQueue.open(Settings(options, environ=environ, patience=IMPATIENT)))
+        opened.append(PubSubQueue.open(Settings(options, environ=environ, retry_policy=IMPATIENT)))
         return opened[-1]
 
     yield connect

@@ -11,13 +11,13 @@ from servers import moto
 from servers.faulty import Fault, Faulty, answer, faulty, reset
 from servers.fixtures import KEYS
 from workflow_manager.errors import ConfigError, QueueError
-from workflow_manager.ports import Message, Patience, Settings
+from workflow_manager.ports import Message, RetryPolicy, Settings
 from workflow_manager.queues.sns import SnsQueue
 from workflow_manager.testing.queue_contract import messages
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:intake"
 ROLE = "arn:aws:iam::123456789012:role/publisher"
-IMPATIENT = Patience(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
+IMPATIENT = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
 
 Connect = Callable[..., SnsQueue]
 
@@ -29,7 +29,9 @@ def connect() -> Iterator[Connect]:
 
     def connect(url: str, identity: str = "", **environ: str) -> SnsQueue:
         options = {"aws-sns-region": moto.REGION, "aws-sns-identity": identity}
-        settings = Settings(options, environ={"AWS_ENDPOINT_URL": url, **KEYS, **environ}, patience=IMPATIENT)
+        settings = Settings(
+            options, environ={"AWS_ENDPOINT_URL": url, **KEYS, **environ}, retry_policy=IMPATIENT
+        )
         opened.append(SnsQueue.open(settings))
         return opened[-1]
 

@@ -12,12 +12,12 @@ from servers import moto
 from servers.faulty import Fault, Faulty, answer, faulty
 from servers.fixtures import KEYS
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Message, Patience, Settings
+from workflow_manager.ports import Message, RetryPolicy, Settings
 from workflow_manager.queues.sqs import SqsQueue
 from workflow_manager.testing.queue_contract import messages
 
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/intake"
-IMPATIENT = Patience(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
+IMPATIENT = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
 
 Connect = Callable[[str], SqsQueue]
 
@@ -29,7 +29,7 @@ def connect() -> Iterator[Connect]:
 
     def connect(url: str) -> SqsQueue:
         environ = {"AWS_ENDPOINT_URL_SQS": url, **KEYS}
-        settings = Settings({"aws-sqs-region": moto.REGION}, environ=environ, patience=IMPATIENT)
+        settings = Settings({"aws-sqs-region": moto.REGION}, environ=environ, retry_policy=IMPATIENT)
         opened.append(SqsQueue.open(settings))
         return opened[-1]
 

@@ -12,13 +12,13 @@ from servers.faulty import Faulty, answer, honest
 from servers.fixtures import KEYS, gcs_bucket, s3_bucket
 from servers.process import free_port
 from workflow_manager.errors import StorageError
-from workflow_manager.ports import ObjectStore, Patience, Settings
+from workflow_manager.ports import ObjectStore, RetryPolicy, Settings
 from workflow_manager.storage.gcs import GcsStore
 from workflow_manager.storage.s3 import S3Store
 from workflow_manager.testing.store_contract import keys
 
 # Requests are counted, so no time-out may be met just because the machine is busy.
-PATIENCE = Patience(read_timeout=20, tries=4, total_timeout=40)
+PATIENCE = RetryPolicy(read_timeout=20, tries=4, total_timeout=40)
 NAMES = [f"many/{number:02}" for number in range(8)]
 
 
@@ -42,8 +42,8 @@ def gcs_refusal(status: int, code: str) -> faulty.Fault:
 @pytest.fixture(params=["s3", "gcs"])
 def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A bucket with a few objects, listed in pages of three."""
-    monkeypatch.setattr("workflow_manager.clouds.http.FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("workflow_manager.clouds.listing.PAGE_SIZE", 3)
+    monkeypatch.setattr("workflow_manager.clouds.service.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("workflow_manager.clouds.paging.PAGE_SIZE", 3)
     upstream = request.getfixturevalue("moto_url" if request.param == "s3" else "fake_gcs_url")
     with faulty.faulty(upstream) as between:
         opened = s3_bucket if request.param == "s3" else gcs_bucket
@@ -74,7 +74,7 @@ def test_a_listing_survives(fault: faulty.Fault, cloud: Cloud) -> None:
 
 def test_answers_slower_than_the_read_timeout_are_not_waited_for(cloud: Cloud) -> None:
     transport = cloud.store._service._transport
-    transport._patience = replace(transport._patience, read_timeout=0.5)
+    transport._retry_policy = replace(transport._retry_policy, read_timeout=0.5)
     cloud.between.script.extend([honest, faulty.silent])
     assert keys(cloud.store, "many/") == NAMES
     cloud.between.script.append(faulty.silent)
@@ -225,7 +225,7 @@ class TestS3Only:
     def test_a_conditional_write_that_meets_another_is_tried_again(
         self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("workflow_manager.clouds.http.FIRST_PAUSE", 0.001)
+        monkeypatch.setattr("workflow_manager.clouds.service.FIRST_PAUSE", 0.001)
         cloud.between.script.append(faulty.s3_error(409, "ConditionalRequestConflict"))
         assert cloud.store.put_if_absent("marker", b"") is True
         assert len(cloud.between.seen) == 2
@@ -233,7 +233,7 @@ class TestS3Only:
     def test_a_page_that_goes_on_nobody_knows_where_is_no_end(
         self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("workflow_manager.clouds.http.FIRST_PAUSE", 0.001)
+        monkeypatch.setattr("workflow_manager.clouds.service.FIRST_PAUSE", 0.001)
         page = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
         cloud.between.script.append(answer(200, page))
         assert keys(cloud.store) == []

@@ -33,7 +33,7 @@ class TestUrls:
         assert server.seen == []
 
     def test_a_missing_library_is_named_with_its_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("workflow_manager.clouds.http.find_spec", lambda _: None)
+        monkeypatch.setattr("workflow_manager.clouds.service.find_spec", lambda _: None)
         with pytest.raises(MissingExtraError, match=r"'google.auth'.*workflow-manager\[gcp\]"):
             GcsStore.open("gs://bucket", Settings())
 

@@ -80,7 +80,7 @@ class TestUrls:
             S3Store.open("s3://us-east-1/bucket", Settings(identity="reader"))
 
     def test_a_missing_library_is_named_with_its_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("workflow_manager.clouds.http.find_spec", lambda _: None)
+        monkeypatch.setattr("workflow_manager.clouds.service.find_spec", lambda _: None)
         with pytest.raises(MissingExtraError, match=r"'botocore'.*workflow-manager\[aws\]"):
             S3Store.open("s3://us-east-1/bucket", Settings())
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from support.scene import NOW, FaultyStore, Scene
+from support.harness import NOW, FaultyStore, Harness
 from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.logs import Logs
 from workflow_manager.pipeline import hours
 
-# The windows of a `Scene`, as names have times.
+# The windows of a `Harness`, as names have times.
 INTAKE = ("2026/11/22/04/20", "2026/11/24/04/20")
 AGGREGATION = ("2026/11/22/16/00", "2026/11/23/00/00")
 AGGREGATION_MARKED = "2026-11-22-16-00-2026-11-23-00-00"
@@ -152,13 +152,9 @@ class _Listeners:
         self.seen: list[Event] = []
         self.json, self.text = io.StringIO(), io.StringIO()
         self._logs = [
-            Logs(stream, self, Severity.DEBUG, json_lines=stream is self.json)
+            Logs(stream, lambda: NOW, Severity.DEBUG, json_lines=stream is self.json)
             for stream in (self.json, self.text)
         ]
-
-    @staticmethod
-    def now() -> datetime:
-        return NOW
 
     def notify(self, *events: Event) -> None:
         self.seen.extend(events)
@@ -185,35 +181,35 @@ def check(given: Listings) -> None:
     if given.splits:
         given = _without_bounds(given)
     expected = Expectation(given)
-    scene = Scene(given.page)
+    harness = Harness(given.page)
     for store, keys in (
-        (scene.ingestion, given.ingestion),
-        (scene.own, given.own),
-        (scene.peer, given.peer),
+        (harness.ingestion, given.ingestion),
+        (harness.own, given.own),
+        (harness.peer, given.peer),
     ):
         for key in keys:
             store._put(key, b"", replace=True)
-    before = names_of(scene.own)
-    scene.events = listeners = _Listeners()  # type: ignore[assignment] # stands in for it
+    before = names_of(harness.own)
+    harness.events = listeners = _Listeners()  # type: ignore[assignment] # stands in for it
     with _small_pieces() if given.splits else _pieces_as_they_are():
-        report = scene.run()
+        report = harness.run()
         assert report.succeeded, report.failures
-        _check_messages(scene, expected)
-        assert names_of(scene.own) - before == expected.new_markers
-        assert before <= names_of(scene.own)
+        _check_messages(harness, expected)
+        assert names_of(harness.own) - before == expected.new_markers
+        assert before <= names_of(harness.own)
         malformed = {
             name: figures.malformed_objects_found
             for name, figures in report.figures.items()
             if figures.malformed_objects_found
         }
         assert malformed == dict(expected.malformed)
-        again = scene.run().total()
+        again = harness.run().total()
         assert again.intake_tasks_scheduled == again.aggregation_tasks_scheduled == 0
     listeners.check()
 
 
-def _check_messages(scene: Scene, expected: Expectation) -> None:
-    intake, aggregate = scene.queue.bodies("intake"), scene.queue.bodies("aggregate")
+def _check_messages(harness: Harness, expected: Expectation) -> None:
+    intake, aggregate = harness.queue.bodies("intake"), harness.queue.bodies("aggregate")
     traces = [uuid.UUID(body.pop("trace-id")) for body in (*intake, *aggregate)]
     assert len(set(traces)) == len(traces)
     assert all(list(body) == ["aggregation-id", "batch-id", "date"] for body in intake)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from support import tally
 from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.ports import Bucket, Message, ObjectStore, TaskQueue
-from workflow_manager.queues.memory import MemoryQueue
+from workflow_manager.queues.in_memory import MemoryQueue
 
 
 class Fault(StrEnum):

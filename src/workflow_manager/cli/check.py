@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from workflow_manager import values
-from workflow_manager.cli import wiring
-from workflow_manager.cli.assembly import Assembly, assemble, flags_of_kinds, read_flags
+from workflow_manager import flag_types
+from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags
+from workflow_manager.config.run_flags import Group
 from workflow_manager.core.names import MARKER_PREFIX
 from workflow_manager.errors import explain
-from workflow_manager.options import Group
 from workflow_manager.ports import ObjectStore, Option
 
 SUMMARY = """\
@@ -23,7 +22,7 @@ for the topics. Publishes nothing. The exit status is 1 if anything cannot be us
 TEST_KEY = f"{MARKER_PREFIX}workflow-manager-check"
 OUTPUT = Group(
     "Output",
-    (Option("json", "print JSON instead of a table", "false", values.boolean, is_switch=True),),
+    (Option("json", "print JSON instead of a table", "false", flag_types.boolean, is_switch=True),),
 )
 
 
@@ -42,8 +41,7 @@ def check(arguments: Sequence[str]) -> int:
     environ = dict(os.environ)
     parsed = read_flags("check", SUMMARY, arguments, environ, OUTPUT)
     if parsed.wants_help:
-        kinds = wiring.queue_kinds()
-        print(flags_of_kinds("check", SUMMARY, kinds, kinds, OUTPUT).help(), end="")
+        print(every_flag("check", SUMMARY, OUTPUT).help(), end="")
         return 0
     with ExitStack() as opened:
         findings = list(_findings(assemble(parsed, environ, datetime.now(UTC), opened)))

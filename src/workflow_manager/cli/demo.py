@@ -12,16 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from workflow_manager.cli import wiring
-from workflow_manager.cli.assembly import assemble, read_flags
-from workflow_manager.cli.flags import Flags
+from workflow_manager.assembly import assemble, read_flags, run_spec
 from workflow_manager.cli.sample import sample
 from workflow_manager.cli.summary import figures_table
-from workflow_manager.config import Given
+from workflow_manager.config.flags import Flags
+from workflow_manager.config.run_config import Given
+from workflow_manager.config.run_flags import Group
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.event import Event
-from workflow_manager.options import Group
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Option
 
@@ -139,7 +138,7 @@ def _play(number: int, act: Act, directory: Path, console: Console) -> RunReport
         flags = read_flags("run", SUMMARY, _run_flags(act, str(directory)), NOTHING_ELSE)
         parts = assemble(flags, NOTHING_ELSE, datetime.now(UTC), opened)
         report = Scheduler(
-            parts.buckets, parts.queue, wiring.orders(parts.config, parts.buckets.ingestion.url), Silence()
+            parts.buckets, parts.queue, run_spec(parts.config, parts.buckets.ingestion.url), Silence()
         ).run()
     console.print(figures_table(report))
     return report

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
 
-from workflow_manager.values import written
+from workflow_manager.flag_types import written
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _EXIT_BASE = 128  # shells have the exit status of a process ended by signal n as 128 + n

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from workflow_manager.cli import sample, tasks, wiring
-from workflow_manager.cli.assembly import flags_of_kinds
-from workflow_manager.cli.flags import Flags, environment_twin
+from workflow_manager.assembly import every_flag
+from workflow_manager.cli import sample, tasks
+from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE
 from workflow_manager.observe import events
 from workflow_manager.observe.event import Event
@@ -45,8 +45,7 @@ This page is generated from the program.
 
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
-    kinds = wiring.queue_kinds()
-    commands = {"run": flags_of_kinds("run", "", kinds, kinds), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
+    commands = {"run": every_flag("run", ""), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
     parts = [_FLAGS]
     for command, flags in commands.items():
         parts.append(f"\n## {command}\n")

@@ -8,49 +8,43 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from workflow_manager.cli import wiring
+from workflow_manager.assembly import assemble, every_flag, read_flags, run_spec
 from workflow_manager.cli.allocator import share_one_arena
-from workflow_manager.cli.assembly import assemble, flags_of_kinds, read_flags
 from workflow_manager.cli.cpu import one_cpu
 from workflow_manager.cli.interrupts import interruptible
 from workflow_manager.cli.profiling import cpu_profile, memory_profile
-from workflow_manager.config import Config
+from workflow_manager.config.run_config import RunConfig
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import MetricsError
+from workflow_manager.flag_types import written
 from workflow_manager.observe.event import Severity
 from workflow_manager.observe.events import MetricsBounded, MetricsFailed, RunGivenUp
 from workflow_manager.observe.logs import Logs
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer
-from workflow_manager.values import written
 
 SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets: one pass, then it ends."
 
 
-class SystemClock:
-    """The clock of this machine."""
-
-    def now(self) -> datetime:
-        """The time now, in UTC."""
-        return datetime.now(UTC)
+def utc_now() -> datetime:
+    """The time of this machine's clock."""
+    return datetime.now(UTC)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Do one pass; the exit status: 0 all scheduled, 1 something failed, 130 or 143 interrupted."""
-    clock = SystemClock()
     environ = dict(os.environ)
     parsed = read_flags("run", SUMMARY, arguments, environ)
     if parsed.wants_help:
-        kinds = wiring.queue_kinds()
-        print(flags_of_kinds("run", SUMMARY, kinds, kinds).help(), end="")
+        print(every_flag("run", SUMMARY).help(), end="")
         return 0
     share_one_arena()
     with ExitStack() as opened:
-        parts = assemble(parsed, environ, clock.now(), opened)
+        parts = assemble(parsed, environ, utc_now(), opened)
         config = parts.config
-        logs = terminal_logs(config, clock)
+        logs = terminal_logs(config)
         queue = None if config.dry_run else parts.queue
-        scheduler = Scheduler(parts.buckets, queue, wiring.orders(config, parts.buckets.ingestion.url), logs)
+        scheduler = Scheduler(parts.buckets, queue, run_spec(config, parts.buckets.ingestion.url), logs)
         with (
             one_cpu(),
             cpu_profile(config.cpuprofile),
@@ -75,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if done and delivered else 1
 
 
-def give_up(scheduler: Scheduler, config: Config, observer: Observer) -> None:
+def give_up(scheduler: Scheduler, config: RunConfig, observer: Observer) -> None:
     """Say that a run did not end in time, in the logs and in the metrics, before it is ended by force."""
     report = scheduler.progress()
     observer.notify(RunGivenUp(written(config.shutdown_grace)))
@@ -83,19 +77,19 @@ def give_up(scheduler: Scheduler, config: Config, observer: Observer) -> None:
         deliver_metrics(config, report, observer)
 
 
-def terminal_logs(config: Config, clock: SystemClock) -> Logs:
+def terminal_logs(config: RunConfig) -> Logs:
     """Where a run's events are written: standard error, as text on a terminal and else as JSON lines."""
     terminal = sys.stderr.isatty()
     return Logs(
         sys.stderr,
-        clock,
+        utc_now,
         Severity(config.log_level.upper()),
         json_lines=config.log_format == "json" or (config.log_format == "auto" and not terminal),
         colour=terminal and not os.environ.get("NO_COLOR"),
     )
 
 
-def deliver_metrics(config: Config, report: RunReport, observer: Observer) -> bool:
+def deliver_metrics(config: RunConfig, report: RunReport, observer: Observer) -> bool:
     """Push and write the metrics, as far as that was asked for; whether all of it went well."""
     if not config.push_gateway and not config.metrics_file:
         return True

@@ -7,16 +7,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from workflow_manager import values
-from workflow_manager.cli.assembly import open_stores
-from workflow_manager.cli.flags import Flags
-from workflow_manager.config import Given
+from workflow_manager import flag_types
+from workflow_manager.assembly import open_stores
+from workflow_manager.config.flags import Flags
+from workflow_manager.config.run_config import Given
+from workflow_manager.config.run_flags import BUCKET_FLAGS, RETRY_FLAGS, Group
 from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.options import BUCKET_FLAGS, PATIENCE_FLAGS, Group
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import ObjectStore, Option
-from workflow_manager.sampling import Bucket, Recipe, SampleObject, aggregation_names, make
+from workflow_manager.sampling import BucketRole, Recipe, SampleObject, aggregation_names, make
 
 SUMMARY = "Write made-up batches to buckets: the same ones each time for the same flags."
 WORKERS = 32
@@ -38,26 +38,26 @@ _RECIPE = Group(
         Option(
             "end",
             "batches lie in the whole hours before this time (RFC 3339; default now)",
-            parse=values.instant,
+            parse=flag_types.instant,
         ),
-        Option("aggregations", "number of aggregations", "3", values.at_least_one),
-        Option("hours", "hours with batches", "24", values.at_least_one),
-        Option("batches-per-hour", "batches in each hour of each aggregation", "5", values.at_least_one),
+        Option("aggregations", "number of aggregations", "3", flag_types.at_least_one),
+        Option("hours", "hours with batches", "24", flag_types.at_least_one),
+        Option("batches-per-hour", "batches in each hour of each aggregation", "5", flag_types.at_least_one),
         Option("incomplete", "share of batches that lack an object", "0.05", _share),
         Option("missing-peer", "share of batches that the peer has not validated", "0.1", _share),
         Option("malformed", "malformed names to add, as a share of the batches", "0.02", _share),
-        Option("seed", "other numbers give other buckets", "1", values.at_least_one),
-        Option("is-first", "whether we are the first processor", "false", values.boolean, is_switch=True),
+        Option("seed", "other numbers give other buckets", "1", flag_types.at_least_one),
+        Option("is-first", "whether we are the first processor", "false", flag_types.boolean, is_switch=True),
     ),
 )
 _OPTIONAL_BUCKETS = Group(
     BUCKET_FLAGS.title, tuple(replace(option, required=False) for option in BUCKET_FLAGS.options)
 )
-FLAGS = Flags("sample", SUMMARY, [_OPTIONAL_BUCKETS, _RECIPE, PATIENCE_FLAGS])
+FLAGS = Flags("sample", SUMMARY, [_OPTIONAL_BUCKETS, _RECIPE, RETRY_FLAGS])
 _PLACES = {
-    "ingestor-input": Bucket.INGESTION,
-    "own-validation-input": Bucket.OWN,
-    "peer-validation-input": Bucket.PEER,
+    "ingestor-input": BucketRole.INGESTION,
+    "own-validation-input": BucketRole.OWN,
+    "peer-validation-input": BucketRole.PEER,
 }
 
 
@@ -92,7 +92,7 @@ def sample(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -
 
 def write(
     recipe: Recipe,
-    stores: Mapping[Bucket, ObjectStore],
+    stores: Mapping[BucketRole, ObjectStore],
     progress: Callable[[Iterable[SampleObject]], Iterable[SampleObject]] = iter,
 ) -> int:
     """Put the objects of a recipe into those of its buckets that are given; how many that were."""

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from workflow_manager import values
-from workflow_manager.cli.flags import Flags
-from workflow_manager.config import Given
+from workflow_manager import flag_types
+from workflow_manager.config.flags import Flags
+from workflow_manager.config.run_config import Given
+from workflow_manager.config.run_flags import Group
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.logs import printable
 from workflow_manager.observe.wording import counted
-from workflow_manager.options import Group
 from workflow_manager.ports import Option, Settings
 from workflow_manager.queues.sqlite import SqliteQueue
 
@@ -36,9 +36,9 @@ FLAGS = Flags(
             (
                 *SqliteQueue.options,
                 Option("topic", "topic to list or pull from"),
-                Option("max", "most tasks to pull", "1", values.at_least_one),
-                Option("lease", "how long pulled tasks are left to us", "10m", values.duration),
-                Option("json", "print JSON, one task a line", "false", values.boolean, is_switch=True),
+                Option("max", "most tasks to pull", "1", flag_types.at_least_one),
+                Option("lease", "how long pulled tasks are left to us", "10m", flag_types.duration),
+                Option("json", "print JSON, one task a line", "false", flag_types.boolean, is_switch=True),
             ),
         )
     ],

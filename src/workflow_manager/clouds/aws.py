@@ -16,17 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from workflow_manager.clouds.http import (
-    Answer,
-    CloudError,
-    Failure,
-    Request,
-    Service,
-    excerpt,
-    no_authorization,
-    unfinished,
-)
-from workflow_manager.clouds.refresh import Lease, Refreshed
+from workflow_manager.clouds.http import Answer, CloudError, ErrorDocument, Request, excerpt, unfinished
+from workflow_manager.clouds.refresh import Expiring, Refreshed
+from workflow_manager.clouds.service import Service, no_authorization
 from workflow_manager.clouds.signing import Keys, Signer
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Settings
@@ -73,7 +65,7 @@ def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[
     service = Service(
         url,
         settings.environ,
-        settings.patience,
+        settings.retry_policy,
         authorize=Signer(keys, name, region, _host(url)),
         explain=explain,
         ca_variables=CA_VARIABLES,
@@ -133,13 +125,13 @@ def domain(region: str) -> str:
     return f"{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
 
-def explain(body: bytes) -> Failure:
+def explain(body: bytes) -> ErrorDocument:
     """What an error document in XML says."""
     text = body.decode(errors="replace")
     code, message = _CODE.search(text), _MESSAGE.search(text)
     if code is None:
-        return Failure("", excerpt(body))
-    return Failure(code[1], unescape(message[1]) if message else "")
+        return ErrorDocument("", excerpt(body))
+    return ErrorDocument(code[1], unescape(message[1]) if message else "")
 
 
 def unescape(text: str) -> str:
@@ -161,7 +153,7 @@ class _Ambient:
     def __init__(self) -> None:
         self._found: BotocoreCredentials | None = None
 
-    def __call__(self) -> Lease[Keys]:
+    def __call__(self) -> Expiring[Keys]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 (takes long to import)
         from botocore.session import Session  # noqa: PLC0415 (as above)
 
@@ -180,7 +172,7 @@ class _Ambient:
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give this machine a role",
             )
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
-        return Lease(keys, datetime.now(UTC) + _AMBIENT)
+        return Expiring(keys, datetime.now(UTC) + _AMBIENT)
 
 
 def _assumed(settings: Settings, region: str, role: str, session: str) -> Credentials:
@@ -189,7 +181,7 @@ def _assumed(settings: Settings, region: str, role: str, session: str) -> Creden
     return Credentials(role, Refreshed(fetch, _MARGIN_SECONDS).get)
 
 
-def _assume(settings: Settings, region: str, role: str, session: str) -> Lease[Keys]:
+def _assume(settings: Settings, region: str, role: str, session: str) -> Expiring[Keys]:
     token = _web_identity_token(settings)
     form = {
         "Action": "AssumeRoleWithWebIdentity",
@@ -212,13 +204,13 @@ def _assume(settings: Settings, region: str, role: str, session: str) -> Lease[K
         raise
 
 
-def _leased(answer: Answer) -> Lease[Keys]:
+def _leased(answer: Answer) -> Expiring[Keys]:
     text = answer.body.decode(errors="replace")
     found = [pattern.search(text) for pattern in _KEYS]
     access_key, secret_key, token, expiration = (unescape(match[1]) if match else "" for match in found)
     if not (access_key and secret_key and token and expiration):
         raise unfinished("has no complete credentials in it")
-    return Lease(Keys(access_key, secret_key, token), datetime.fromisoformat(expiration))
+    return Expiring(Keys(access_key, secret_key, token), datetime.fromisoformat(expiration))
 
 
 def _web_identity_token(settings: Settings) -> str:
@@ -249,7 +241,7 @@ def _unsigned(settings: Settings, url: str, *, proxied: bool = True) -> Service:
     return Service(
         url,
         settings.environ,
-        settings.patience,
+        settings.retry_policy,
         authorize=no_authorization,
         explain=explain,
         ca_variables=CA_VARIABLES,

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from workflow_manager.clouds.http import CloudError, Failure, Request, Service, excerpt, no_authorization
-from workflow_manager.clouds.refresh import Lease, Refreshed
+from workflow_manager.clouds.http import CloudError, ErrorDocument, Request, excerpt
+from workflow_manager.clouds.refresh import Expiring, Refreshed
+from workflow_manager.clouds.service import Service, no_authorization
 from workflow_manager.ports import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Tokens:
             return email
         return "Google's application default credentials"
 
-    def _fetch(self) -> Lease[Mapping[str, str]]:
+    def _fetch(self) -> Expiring[Mapping[str, str]]:
         import google.auth.transport  # noqa: PLC0415 (takes long to import)
         from google.auth.credentials import with_scopes_if_required  # noqa: PLC0415 (as above)
         from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 (as above)
@@ -69,7 +70,7 @@ class Tokens:
             said = error.args[0] if error.args else type(error).__name__
             raise CloudError(f"Google's credentials cannot be had: {said}", _ADVICE) from error
         expiry = self._found.expiry
-        return Lease(headers, expiry.replace(tzinfo=UTC) if expiry else None)
+        return Expiring(headers, expiry.replace(tzinfo=UTC) if expiry else None)
 
     def _request(  # google-auth's own shape of a request: see google.auth.transport.Request
         self,
@@ -84,15 +85,15 @@ class Tokens:
 
         from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
 
-        patience = self._settings.patience
-        deadline = time.monotonic() + (timeout or min(patience.read_timeout, patience.total_timeout))
+        retry_policy = self._settings.retry_policy
+        deadline = time.monotonic() + (timeout or min(retry_policy.read_timeout, retry_policy.total_timeout))
         parts = urlsplit(url)
         target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
         # Of what is asked here, only metadata servers speak plain HTTP, and no proxy reaches those.
         transport = Transport(
             f"{parts.scheme}://{parts.netloc}",
             self._settings.environ,
-            patience,
+            retry_policy,
             ca_variables=CA_VARIABLES,
             proxied=parts.scheme != "http",
         )
@@ -122,7 +123,7 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
     service = Service(
         url.rstrip("/"),
         settings.environ,
-        settings.patience,
+        settings.retry_policy,
         authorize=authorize,
         explain=explain,
         ca_variables=CA_VARIABLES,
@@ -130,14 +131,14 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
     return service, who
 
 
-def explain(body: bytes) -> Failure:
+def explain(body: bytes) -> ErrorDocument:
     """What an error document in JSON says: the reason, such as `forbidden`, and the message."""
     try:
         error = json.loads(body)["error"]
         reasons = [entry.get("reason", "") for entry in error.get("errors", ())]
-        return Failure((reasons or [""])[0] or error.get("status", ""), str(error.get("message", "")))
+        return ErrorDocument((reasons or [""])[0] or error.get("status", ""), str(error.get("message", "")))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Failure("", excerpt(body))
+        return ErrorDocument("", excerpt(body))
 
 
 def _nobody() -> str:

@@ -1,70 +1,10 @@
-"""Requests to a cloud's service: bounded in time, tried again where that can help, one kind of error.
+"""Requests, answers and errors of services over HTTP, as everything in this folder passes them on."""
 
-An operation here is one request with its retries: one page of a listing, one object written.
-All its bounds come from ports.Patience, in seconds:
+from collections.abc import Mapping
+from typing import NamedTuple
 
-- `connect_timeout` and `read_timeout` hold for each try: for the connection to be made, and
-  for each silence of the service;
-- `tries` is the most tries of one request. Where no connection could be made at all, there are
-  at most CONNECT_TRIES, so that a wrong address does not take as long as a busy service;
-- `total_timeout` bounds the operation, with all tries and the pauses between them.
-
-Pauses double from FIRST_PAUSE to LONGEST_PAUSE, and a random part of that is taken ("full
-jitter"), so that many workers do not come back at the same moment. A service that names a time
-in `Retry-After` is given that time, but no more than LONGEST_WISH.
-"""
-
-import random
-import re
-import time
-from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
-from importlib.util import find_spec
-from time import sleep
-from typing import NamedTuple, TypeVar
-
-from workflow_manager.errors import MissingExtraError
-from workflow_manager.ports import Patience
-
-T = TypeVar("T")
-
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
-LONGEST_WISH = 20.0
+# Where no connection could be made at all, a wrong address must not take as long as a busy service.
 CONNECT_TRIES = 3
-
-# What is worth another try. HTTP says so of these statuses, the services say so of these codes,
-# whatever status they come with (S3 gives RequestTimeout as 400, SNS Throttling as 400).
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_BUSY_CODES = frozenset(
-    {
-        "ABORTED",
-        "CANCELLED",
-        "ConditionalRequestConflict",
-        "IDPCommunicationError",
-        "InternalError",
-        "InternalFailure",
-        "KMSThrottling",
-        "KmsThrottled",
-        "OperationAborted",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "backendError",
-        "rateLimitExceeded",
-        "userRateLimitExceeded",
-    }
-)
-
-# Headers whose values stay out of errors, and what separates the secrets in them from the rest.
-_CONFIDENTIAL = frozenset({"authorization", "x-amz-security-token"})
-_WORDS = re.compile(r"[\s,=]+")
-_SECRET_LENGTH = 16
 
 
 class CloudError(Exception):
@@ -98,7 +38,7 @@ class CloudError(Exception):
         return self.cause
 
 
-# For errors that any number of tries may mend: as many as the patience allows.
+# For errors that any number of tries may mend: as many as the retry_policy allows.
 ALWAYS = 1_000_000
 
 
@@ -124,98 +64,11 @@ class Answer(NamedTuple):
     attempt: int = 1
 
 
-class Failure(NamedTuple):
+class ErrorDocument(NamedTuple):
     """What a service's error document says."""
 
     code: str
     message: str
-
-
-class Service:
-    """One service at one endpoint, such as `https://host:port`. Safe for use by many threads.
-
-    `authorize` gives the headers that each try of a request goes with, `explain` reads the
-    service's error documents.
-    """
-
-    def __init__(
-        self,
-        endpoint: str,
-        environ: Mapping[str, str],
-        patience: Patience,
-        *,
-        authorize: Callable[[Request], Mapping[str, str]],
-        explain: Callable[[bytes], Failure],
-        ca_variables: tuple[str, ...] = (),
-        proxied: bool = True,
-    ) -> None:
-        from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
-
-        self.endpoint = endpoint
-        self._patience = patience
-        self._authorize = authorize
-        self._explain = explain
-        self._transport = Transport(endpoint, environ, patience, ca_variables=ca_variables, proxied=proxied)
-
-    def send(self, request: Request, accept: frozenset[int]) -> Answer:
-        """The answer to a request, if its status is in `accept`; raises CloudError."""
-        return self.fetch(request, accept, _as_it_is)
-
-    def fetch(self, request: Request, accept: frozenset[int], parse: Callable[[Answer], T]) -> T:
-        """What `parse` makes of the answer. If it raises a CloudError that may be tried again, it is."""
-        begin = time.monotonic()
-        deadline = begin + self._patience.total_timeout
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return parse(self._once(request, accept, deadline, attempt))
-            except CloudError as error:
-                wait = pause(attempt, error.retry_after)
-                allowed = min(error.tries, self._patience.tries)
-                if attempt >= allowed or time.monotonic() + wait >= deadline:
-                    if attempt > 1:
-                        error.cause += f" (tried {attempt} times in {time.monotonic() - begin:.1f} s)"
-                    raise
-                sleep(wait)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._transport.close()
-
-    def _once(self, request: Request, accept: frozenset[int], deadline: float, attempt: int) -> Answer:
-        headers = {**request.headers, **self._authorize(request)}
-        status, answered, body = self._transport.exchange(request, headers, deadline)
-        if status not in accept:
-            raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
-        return Answer(status, answered, body, attempt)
-
-    def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> CloudError:
-        code, message = self._explain(body)
-        busy = status in _BUSY or code in _BUSY_CODES
-        said = ": ".join(part for part in (f"{status} {code}".rstrip(), message) if part)
-        return CloudError(
-            f"the service answered {said}",
-            "the service is busy or in trouble: run again later, and see its status page" if busy else "",
-            status=status,
-            code=code,
-            tries=ALWAYS if busy else 1,
-            retry_after=_wish(headers),
-            headers=headers,
-        )
-
-
-def require(what: str, extra: str, *modules: str) -> None:
-    """Raise MissingExtraError if one of these modules, which `extra` brings, is not installed."""
-    for module in modules:
-        package = module.partition(".")[0]
-        if find_spec(package) is None or find_spec(module) is None:
-            raise MissingExtraError(what, extra, module)
-
-
-def no_authorization(request: Request) -> Mapping[str, str]:  # noqa: ARG001 (has the shape of the others)
-    """For services that ask for none: emulators, metadata servers, and those that give out credentials."""
-    return {}
 
 
 def excerpt(body: bytes) -> str:
@@ -228,34 +81,3 @@ def unfinished(what: str) -> CloudError:
     return CloudError(
         f"the service's answer {what}", "check what stands between here and the service", tries=ALWAYS
     )
-
-
-def _without_secrets(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...]) -> bytes:
-    """An error document without what was sent in confidence: some services and proxies repeat it."""
-    for name, value in headers.items():
-        if name.lower() in _CONFIDENTIAL:
-            secrets += tuple(part for part in _WORDS.split(value) if len(part) >= _SECRET_LENGTH)
-    for secret in secrets:
-        body = body.replace(secret.encode(), b"(removed)")
-    return body
-
-
-def _as_it_is(answer: Answer) -> Answer:
-    return answer
-
-
-def pause(attempt: int, wish: float = 0.0) -> float:
-    """Seconds to wait after a try that failed, at random; `wish` is what the service asks for."""
-    backoff = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)))  # noqa: S311 (no secret)
-    return max(backoff, min(wish, LONGEST_WISH))
-
-
-def _wish(headers: Mapping[str, str]) -> float:
-    """The seconds that `Retry-After` asks for: a number, or a date (RFC 9110, 10.2.3). 0 if neither."""
-    value = headers.get("retry-after", "").strip()
-    if value.isdecimal():
-        return float(value[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return 0.0

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _AGAIN = 30.0
 
 
-class Lease(NamedTuple, Generic[T]):
+class Expiring(NamedTuple, Generic[T]):
     """Something that holds until `expiry` (UTC), or for ever if that is None."""
 
     value: T
@@ -34,7 +34,7 @@ class Refreshed(Generic[T]):
     A renewal that fails is no error while what is at hand still holds; it is tried again.
     """
 
-    def __init__(self, fetch: Callable[[], Lease[T]], margin: float) -> None:
+    def __init__(self, fetch: Callable[[], Expiring[T]], margin: float) -> None:
         self._fetch = fetch
         self._margin = margin
         self._lock = threading.Lock()

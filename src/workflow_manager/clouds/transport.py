@@ -4,7 +4,7 @@ A run makes a request for each marker that it writes. A request through a genera
 Python takes 200 to 300 microseconds of CPU, most of it for headers that nobody reads; with the
 parser of httptools, which is C, it takes a tenth of that.
 
-Importing this imports the parser, so only clouds.http does, when a service is first made.
+Importing this imports the parser, so only clouds.service does, when a service is first made.
 """
 
 import re
@@ -17,7 +17,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from workflow_manager import __version__
 from workflow_manager.clouds.connections import Connections, broken
 from workflow_manager.clouds.http import ALWAYS, CloudError, Request, unfinished
-from workflow_manager.ports import Patience
+from workflow_manager.ports import RetryPolicy
 
 if TYPE_CHECKING:
     import socket
@@ -38,13 +38,13 @@ class Transport:
         self,
         endpoint: str,
         environ: Mapping[str, str],
-        patience: Patience,
+        retry_policy: RetryPolicy,
         *,
         ca_variables: tuple[str, ...],
         proxied: bool,
     ) -> None:
         self._connections = Connections(endpoint, environ, ca_variables, proxied=proxied)
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._base = self._connections.base
         self._always = self._connections.headers
 
@@ -57,18 +57,18 @@ class Transport:
         """
         message = self._message(request, headers)
         left = max(_LEAST_TIMEOUT, deadline - time.monotonic())
-        connection = self._connections.take(min(self._patience.connect_timeout, left))
+        connection = self._connections.take(min(self._retry_policy.connect_timeout, left))
         answer = _Answer(bodiless=request.method == "HEAD")
         reusable = False
         try:
-            connection.limit(min(self._patience.read_timeout, left))
+            connection.limit(min(self._retry_policy.read_timeout, left))
             connection.socket.sendall(message)
             self._read(connection.socket, answer, deadline)
             reusable = answer.reusable
             return answer.status, answer.headers, b"".join(answer.chunks)
         except (TimeoutError, BlockingIOError) as error:
             raise CloudError(
-                f"{self._connections.host} did not answer within {self._patience.read_timeout:g} s",
+                f"{self._connections.host} did not answer within {self._retry_policy.read_timeout:g} s",
                 "check the network and the service's status page",
                 tries=ALWAYS,
             ) from error
@@ -112,7 +112,7 @@ class Transport:
         while answer.take(connection.recv(_READ_SIZE)):
             if time.monotonic() > deadline:
                 raise CloudError(
-                    f"the answer was not complete after {self._patience.total_timeout:g} s",
+                    f"the answer was not complete after {self._retry_policy.total_timeout:g} s",
                     "check the network, and what stands between here and the service",
                 )
 

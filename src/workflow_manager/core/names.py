@@ -12,6 +12,7 @@ from sys import intern
 from typing import Final, NamedTuple
 
 from workflow_manager.core.windows import Window
+from workflow_manager.key_range import KeyRange
 
 INGESTION = "batch"
 MARKERS = "task-markers"
@@ -53,14 +54,6 @@ class Batch(NamedTuple):
 
 # What stands behind the infix in the names of the three objects.
 PART_ENDINGS: Final = {"": Part.HEADER, ".avro": Part.PACKETS, ".sig": Part.SIGNATURE}
-
-
-class KeyRange(NamedTuple):
-    """The keys with `prefix` that are greater than `after` and less than `before`."""
-
-    prefix: str
-    after: str
-    before: str
 
 
 def path_time(time: datetime) -> str:

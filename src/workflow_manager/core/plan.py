@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from workflow_manager.core.names import Batch, intake_marker
-from workflow_manager.core.tasks import AggregationTask, IntakeTask
+from workflow_manager.core.task_messages import AggregationTask, IntakeTask
 from workflow_manager.core.windows import Window
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import RunReport
-from workflow_manager.core.tasks import Task
+from workflow_manager.core.task_messages import Task
 from workflow_manager.core.windows import Window
 from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import (

@@ -3,12 +3,12 @@
 import json
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
 from workflow_manager.observe.event import Event, Severity
-from workflow_manager.ports import Clock
 
 _ORDER = {severity: rank for rank, severity in enumerate(Severity)}
 _COLOURS = {Severity.DEBUG: "2", Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
@@ -22,7 +22,13 @@ class Logs:
     """
 
     def __init__(
-        self, stream: TextIO, clock: Clock, least: Severity, *, json_lines: bool, colour: bool = False
+        self,
+        stream: TextIO,
+        clock: Callable[[], datetime],
+        least: Severity,
+        *,
+        json_lines: bool,
+        colour: bool = False,
     ) -> None:
         self._stream = stream
         self._clock = clock
@@ -34,7 +40,7 @@ class Logs:
 
     def notify(self, *events: Event) -> None:
         """Write down those events that are severe enough."""
-        now = self._clock.now().astimezone(UTC)
+        now = self._clock().astimezone(UTC)
         write = self._json if self._json_lines else self._text
         lines = [f"{write(event, now)}\n" for event in events if _ORDER[event.severity] >= self._least]
         if lines:

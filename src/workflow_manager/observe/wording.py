@@ -2,7 +2,7 @@
 
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import FIGURES, Kind, RunReport
-from workflow_manager.core.tasks import AggregationTask, IntakeTask, Task
+from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
 from workflow_manager.core.windows import Window
 
 LONGEST = 200  # characters of a name that anyone needs to see

@@ -9,13 +9,13 @@ from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import Window, cut, union
 from workflow_manager.observe.events import AggregationSkipped, TaskFailed
+from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.hours import (
     AGGREGATION_LEFT,
     REST_LEFT,
     SPLIT_AFTER,
     HoursReader,
     Reading,
-    Scene,
     Split,
 )
 from workflow_manager.pipeline.listing import exists, hours_with_objects
@@ -30,8 +30,8 @@ class AggregationPass:
     and only if all of them could be: a sum over part of a window could never be mended.
     """
 
-    def __init__(self, scene: Scene, listing: Stage, aggregation: str) -> None:
-        self._scene = scene
+    def __init__(self, context: RunContext, listing: Stage, aggregation: str) -> None:
+        self._context = context
         self._listing = listing
         self._id = aggregation
         self._lock = threading.Lock()
@@ -41,8 +41,8 @@ class AggregationPass:
 
     def start(self) -> None:
         """Have the listings read. Returns at once; the work is done on the listing stage."""
-        self._scene.ledger.add(self._id)
-        windows = union([self._scene.intake, self._scene.aggregation])
+        self._context.ledger.add(self._id)
+        windows = union([self._context.intake, self._context.aggregation])
         for window in self._opened(windows):
             self._listing.submit(self._guarded, window, partial(self._read, split=self._split))
 
@@ -52,7 +52,7 @@ class AggregationPass:
         return windows
 
     def _read(self, window: Window, split: Split | None = None) -> Reading:
-        return HoursReader(self._scene, self._id, window, split).read()
+        return HoursReader(self._context, self._id, window, split).read()
 
     def _split(self, rest: Window, names_an_hour: float) -> None:
         """Have what is left of a range read side by side, as a piece of work of its own."""
@@ -61,26 +61,26 @@ class AggregationPass:
 
     def _spread(self, rest: Window, names_an_hour: float) -> Reading:
         """Cut a range at hours that have objects, so that no piece is idle, and have each read."""
-        hours = list(hours_with_objects(self._scene.ingestion, self._id, rest))
+        hours = list(hours_with_objects(self._context.ingestion, self._id, rest))
         each = max(1, int(SPLIT_AFTER / names_an_hour))
         for piece in self._opened(cut(rest, hours[each::each])):
             self._listing.submit(
-                self._guarded, piece, partial(self._read_with_room, names=int(names_an_hour * each))
+                self._guarded, piece, partial(self._read_within_budget, names=int(names_an_hour * each))
             )
         return Reading()
 
-    def _read_with_room(self, piece: Window, names: int) -> Reading:
-        with self._scene.room.taken(names):
+    def _read_within_budget(self, piece: Window, names: int) -> Reading:
+        with self._context.memory.reserved(names):
             return self._read(piece)
 
     def _guarded(self, window: Window, work: Callable[[Window], Reading]) -> None:
         """Do a piece of the work, and note what became of it. The last decides the aggregation."""
         reading = Reading(whole=False)
         try:
-            if not self._scene.ledger.stopped:
+            if not self._context.ledger.stopped:
                 reading = work(window)
         except Exception as error:  # noqa: BLE001 (whatever happens to this aggregation, the others go on)
-            self._scene.failed(self._id, REST_LEFT, error)
+            self._context.failed(self._id, REST_LEFT, error)
         with self._lock:
             self._batches.extend(reading.batches)
             self._whole = self._whole and reading.whole
@@ -90,27 +90,29 @@ class AggregationPass:
             self._decide_aggregation()
 
     def _decide_aggregation(self) -> None:
-        scene = self._scene
+        context = self._context
         if not self._whole:
-            if not scene.ledger.stopped:
-                scene.ledger.add(self._id, aggregation_tasks_failed=1)
+            if not context.ledger.stopped:
+                context.ledger.add(self._id, aggregation_tasks_failed=1)
             return
         try:
-            if self._batches and not scene.may_schedule():
+            if self._batches and not context.may_schedule():
                 return
-            marked = bool(self._batches) and exists(scene.own, aggregate_marker(self._id, scene.aggregation))
+            marked = bool(self._batches) and exists(
+                context.own, aggregate_marker(self._id, context.aggregation)
+            )
         except Exception as error:  # noqa: BLE001 (as above)
-            scene.ledger.add(self._id, aggregation_tasks_failed=1)
-            scene.failed(self._id, AGGREGATION_LEFT, error)
+            context.ledger.add(self._id, aggregation_tasks_failed=1)
+            context.failed(self._id, AGGREGATION_LEFT, error)
             return
-        decision = plan_aggregation(self._id, scene.aggregation, self._batches, marked=marked)
+        decision = plan_aggregation(self._id, context.aggregation, self._batches, marked=marked)
         if isinstance(decision, Skip):
             if decision is Skip.MARKER:
-                scene.ledger.add(self._id, aggregation_tasks_skipped_due_to_marker=1)
-            scene.observer.notify(AggregationSkipped(self._id, decision))
-        elif problem := scene.own.unstorable(decision.marker):
+                context.ledger.add(self._id, aggregation_tasks_skipped_due_to_marker=1)
+            context.observer.notify(AggregationSkipped(self._id, decision))
+        elif problem := context.own.unstorable(decision.marker):
             error_text = f"no marker for it can be written: {problem}"
-            scene.observer.notify(TaskFailed(decision, error_text))
-            scene.ledger.fail_task(decision, Kind.MARKER, error_text)
+            context.observer.notify(TaskFailed(decision, error_text))
+            context.ledger.fail_task(decision, Kind.MARKER, error_text)
         else:
-            scene.sink.submit([decision])
+            context.sink.submit([decision])

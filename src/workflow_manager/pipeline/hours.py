@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
 from workflow_manager.core.names import (
@@ -16,17 +15,12 @@ from workflow_manager.core.names import (
     time_of,
 )
 from workflow_manager.core.plan import Skip, plan_intake
-from workflow_manager.core.report import Kind
-from workflow_manager.core.tasks import Task
 from workflow_manager.core.windows import HOUR, MINUTE, Window, floor
-from workflow_manager.errors import StorageError, explain
-from workflow_manager.observe.events import IntakeSkipped, PartFailed
-from workflow_manager.pipeline.lease import Permission
-from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.pipeline.listing import Hour, Markers, by_hour, in_order, merged
+from workflow_manager.errors import StorageError
+from workflow_manager.observe.events import IntakeSkipped
+from workflow_manager.pipeline.context import RunContext
+from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
-from workflow_manager.pipeline.room import Room
-from workflow_manager.ports import Bucket, Observer
 
 # When so many names of a range have been read, it is considered whether to split what remains,
 SPLIT_AFTER = 1000
@@ -36,47 +30,6 @@ WORTH_SPLITTING = 4000
 INTAKE_LEFT = "the intake of its batches is left to the next run"
 AGGREGATION_LEFT = "its aggregation is left to the next run"
 REST_LEFT = "the rest of its batches, and its aggregation, are left to the next run"
-
-
-class TaskSink(Protocol):
-    """Where planned tasks go: the publisher, or in a dry run its stand-in."""
-
-    def submit(self, tasks: Iterable[Task]) -> None:
-        """Take tasks, all of one topic."""
-        ...
-
-    def drain(self) -> None:
-        """Wait until all of them are done with."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What all aggregations of a run have in common."""
-
-    ingestion: Bucket
-    own: Bucket
-    peer: Bucket
-    peer_infix: str
-    intake: Window
-    aggregation: Window
-    sink: TaskSink
-    permission: Permission
-    ledger: Ledger
-    observer: Observer
-    room: Room = field(default_factory=Room)
-
-    def may_schedule(self) -> bool:
-        """Whether no other run is at work. Markers are read only after this: another's are seen, then."""
-        if self.permission.granted():
-            return True
-        self.ledger.leave_to_another()
-        return False
-
-    def failed(self, aggregation: str, consequence: str, error: Exception) -> None:
-        """Something could not be read; say what that leaves undone."""
-        self.observer.notify(PartFailed(aggregation, consequence, explain(error)))
-        self.ledger.fail(aggregation, Kind.LISTING, f"{consequence}: {explain(error)}")
 
 
 @dataclass(slots=True)
@@ -98,33 +51,33 @@ class HoursReader:
     are read here.
     """
 
-    def __init__(self, scene: Scene, aggregation: str, window: Window, split: Split | None) -> None:
-        self._scene = scene
+    def __init__(self, context: RunContext, aggregation: str, window: Window, split: Split | None) -> None:
+        self._context = context
         self._id = aggregation
         self._prefix = f"{aggregation}/"
         self._window = window
         self._split = split
         self._reading = Reading()
         self._malformed = MalformedNames(aggregation)
-        taken_in = window.overlap(scene.intake)
-        self._markers = Markers(scene.own, marker_range(aggregation, taken_in)) if taken_in else None
+        taken_in = window.overlap(context.intake)
+        self._markers = IntakeMarkers(context.own, marker_range(aggregation, taken_in)) if taken_in else None
 
     def read(self) -> Reading:
         """Deal with the hours of the range."""
-        scene = self._scene
-        pages = self._watched(in_order(scene.ingestion, batch_range(self._id, self._window)))
-        ingestions = by_hour(pages, self._prefix, INGESTION, self._malformed.strays(scene.ingestion))
+        context = self._context
+        pages = self._watched(in_order(context.ingestion, batch_range(self._id, self._window)))
+        ingestions = by_hour(pages, self._prefix, INGESTION, self._malformed.strays(context.ingestion))
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
-                if scene.ledger.stopped:
+                if context.ledger.stopped:
                     self._reading.whole = False
                     break
                 self._hour(hour, ingested, validated)
         except StorageError as error:
             self._reading.whole = False
-            scene.failed(self._id, REST_LEFT, error)
+            context.failed(self._id, REST_LEFT, error)
         finally:
-            self._malformed.report(scene.ledger, scene.observer)
+            self._malformed.report(context.ledger, context.observer)
         return self._reading
 
     def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
@@ -168,17 +121,17 @@ class HoursReader:
             self._window = Window(self._window.begin, rest)
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
-        scene = self._scene
+        context = self._context
         found = ingested.batches(Part.ALL) if ingested else HourOfBatches()
-        self._malformed.add(scene.ingestion, found.malformed)
+        self._malformed.add(context.ingestion, found.malformed)
         validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
-        self._malformed.add(scene.peer, validations.malformed)
-        self._take_in(hour, found.within(scene.intake))
-        self._keep(found.within(scene.aggregation), validations)
+        self._malformed.add(context.peer, validations.malformed)
+        self._take_in(hour, found.within(context.intake))
+        self._keep(found.within(context.aggregation), validations)
 
     def _take_in(self, hour: str, found: HourOfBatches) -> None:
-        scene = self._scene
-        scene.ledger.add(
+        context = self._context
+        context.ledger.add(
             self._id,
             ingestions_found=len(found.ready),
             incomplete_ingestions_found=len(found.incomplete),
@@ -187,24 +140,24 @@ class HoursReader:
         if not ready or self._markers is None:
             return
         try:
-            if not scene.may_schedule():
+            if not context.may_schedule():
                 return
             plan = plan_intake(self._id, ready, self._markers.of(hour))
         except StorageError as error:
             self._markers = None
-            scene.failed(self._id, INTAKE_LEFT, error)
+            context.failed(self._id, INTAKE_LEFT, error)
             return
         if plan.marked:
-            scene.ledger.add(self._id, intake_tasks_skipped_due_to_marker=len(plan.marked))
-            scene.observer.notify(IntakeSkipped(self._id, hour, len(plan.marked), Skip.MARKER))
-        scene.sink.submit(plan.tasks())
+            context.ledger.add(self._id, intake_tasks_skipped_due_to_marker=len(plan.marked))
+            context.observer.notify(IntakeSkipped(self._id, hour, len(plan.marked), Skip.MARKER))
+        context.sink.submit(plan.tasks())
 
     def _keep(self, found: HourOfBatches, validations: HourOfBatches) -> None:
         """Note down which batches can be aggregated: those that the peer has validated too."""
         validated = set(validations.ready)
         both = [batch for batch in found.ready if batch in validated]
         self._reading.batches.extend(both)
-        self._scene.ledger.add(
+        self._context.ledger.add(
             self._id,
             aggregate_ingestions_found=len(found.ready),
             aggregate_incomplete_ingestions_found=len(found.incomplete),
@@ -215,24 +168,24 @@ class HoursReader:
 
     def _validations(self) -> Iterator[Hour]:
         """The peer's validations. Without them batches can still be taken in, but not aggregated."""
-        scene = self._scene
-        window = self._window.overlap(scene.aggregation)
+        context = self._context
+        window = self._window.overlap(context.aggregation)
         if window is None:
             return
         try:
-            pages = in_order(scene.peer, batch_range(self._id, window))
-            strays = self._malformed.strays(scene.peer)
-            yield from by_hour(pages, self._prefix, scene.peer_infix, strays)
+            pages = in_order(context.peer, batch_range(self._id, window))
+            strays = self._malformed.strays(context.peer)
+            yield from by_hour(pages, self._prefix, context.peer_infix, strays)
         except StorageError as error:
             self._reading.whole = False
-            scene.failed(self._id, AGGREGATION_LEFT, error)
+            context.failed(self._id, AGGREGATION_LEFT, error)
 
     def _can_be_marked(self, batch: Batch) -> bool:
         """Whether a marker for this batch can exist. Published without one, it would be repeated for ever."""
-        problem = self._scene.own.unstorable(intake_marker(self._id, batch))
+        problem = self._context.own.unstorable(intake_marker(self._id, batch))
         if problem is not None:
             name = f"{self._id}/{batch.time}/{batch.id}"
             self._malformed.add(
-                self._scene.ingestion, [Malformed(name, f"no marker for it can be written: {problem}")]
+                self._context.ingestion, [Malformed(name, f"no marker for it can be written: {problem}")]
             )
         return problem is None

@@ -37,7 +37,7 @@ class Permission(Protocol):
         ...
 
 
-class Unconditional:
+class NoLease:
     """For dry runs, and for those who want no lease."""
 
     def granted(self) -> bool:

@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 
 from workflow_manager.core.report import Failure, Figures, Kind, RunReport
-from workflow_manager.core.tasks import AggregationTask, Task
+from workflow_manager.core.task_messages import AggregationTask, Task
 from workflow_manager.observe.events import RunStopping, RunSuperseded
 from workflow_manager.ports import Observer
 

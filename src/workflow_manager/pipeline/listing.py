@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from workflow_manager.core.batches import HourOfNames
-from workflow_manager.core.names import MARKERS, KeyRange, day_prefix, hour_begin, hour_of, marker_hour
+from workflow_manager.core.names import MARKERS, day_prefix, hour_begin, hour_of, marker_hour
 from workflow_manager.core.windows import DAY, Window, floor
 from workflow_manager.errors import StorageError
+from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Bucket
 
 
@@ -101,7 +102,7 @@ def hours_with_objects(store: Bucket, aggregation: str, window: Window) -> Itera
         day += DAY
 
 
-class Markers:
+class IntakeMarkers:
     """The intake markers of one aggregation in a range, read forward hour by hour.
 
     Nothing is listed before the first hour is asked for.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from workflow_manager.core.names import marker_content
 from workflow_manager.core.report import Kind
-from workflow_manager.core.tasks import Task
-from workflow_manager.errors import GivenUpError, explain
+from workflow_manager.core.task_messages import Task
+from workflow_manager.errors import CircuitOpenError, explain
 from workflow_manager.observe.events import MarkerFailed
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.stage import Stage
@@ -26,7 +26,7 @@ def most_ahead(workers: int) -> int:
     return max(FIRST_AHEAD, AHEAD * workers)
 
 
-class Allowance:
+class UnmarkedLimit:
     """How many tasks may be published and not yet marked.
 
     They are what is repeated after a crash, or where no marker can be written. So there
@@ -59,7 +59,7 @@ class Allowance:
                 self._room.notify()
 
 
-class Marker:
+class MarkerWriter:
     """Writes markers, several at a time, and stops the run when they cannot be written.
 
     A task that is published but not marked will be published again by the next run, so
@@ -81,18 +81,18 @@ class Marker:
         self._observer = observer
         self._stage = Stage("mark", workers)
         self._sleep = sleep
-        self._allowance = Allowance(FIRST_AHEAD, most_ahead(workers))
+        self._unmarked_limit = UnmarkedLimit(FIRST_AHEAD, most_ahead(workers))
         self._lock = threading.Lock()
         self._unmarked = 0
 
     def reserve(self, wanted: int) -> int:
         """Wait until some of `wanted` tasks may be published, and say how many."""
-        return self._allowance.take(wanted)
+        return self._unmarked_limit.take(wanted)
 
     def release(self, count: int) -> None:
         """So many tasks that there is room for were not published."""
         if count:
-            self._allowance.give_back(count, marked=False)
+            self._unmarked_limit.give_back(count, marked=False)
 
     def submit(self, task: Task) -> None:
         """Mark a task that the queue has acknowledged; waits while too many are waiting."""
@@ -106,7 +106,7 @@ class Marker:
         marked = self._write(task)
         # One that will not be marked keeps its room, as long as the run goes on in spite of it.
         if marked or self._unmarked > MOST_UNMARKED:
-            self._allowance.give_back(1, marked=marked)
+            self._unmarked_limit.give_back(1, marked=marked)
 
     def _write(self, task: Task) -> bool:
         """Whether the marker is written now; if not, that is on record."""
@@ -114,7 +114,7 @@ class Marker:
             try:
                 self._store.put(task.marker, marker_content(task.marker))
             except Exception as error:  # noqa: BLE001 (a marker that fails must not end the others)
-                if attempt == TRIES - 1 or isinstance(error, GivenUpError):
+                if attempt == TRIES - 1 or isinstance(error, CircuitOpenError):
                     self._give_up(task, error)
                     return False
                 self._sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from workflow_manager.core.report import Kind
-from workflow_manager.core.tasks import AggregationTask, IntakeTask, Task
+from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
 from workflow_manager.errors import MessageTooLargeError, QueueError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
 from workflow_manager.observe.wording import describe
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.pipeline.mark import Marker
+from workflow_manager.pipeline.mark import MarkerWriter
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
 
@@ -51,7 +51,7 @@ class Publisher:
         self,
         queue: TaskQueue,
         topics: Topics,
-        marker: Marker,
+        marker: MarkerWriter,
         permission: Permission,
         ledger: Ledger,
         observer: Observer,
@@ -176,7 +176,7 @@ def _too_large(task: Task, size: int, limit: int) -> MessageTooLargeError:
     )
 
 
-class Rehearsal:
+class DryRunPublisher:
     """Stands in for the publisher in a dry run: says of each task that it would be scheduled."""
 
     def __init__(self, topics: Topics, ledger: Ledger, observer: Observer) -> None:

@@ -18,14 +18,14 @@ from workflow_manager.observe.events import (
     RunStarted,
 )
 from workflow_manager.pipeline.aggregation import AggregationPass
-from workflow_manager.pipeline.endurance import Endurance, EnduredBucket
-from workflow_manager.pipeline.hours import Scene, TaskSink
-from workflow_manager.pipeline.lease import Lease, Permission, Unconditional
+from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, CircuitBreaker
+from workflow_manager.pipeline.context import RunContext, TaskSink
+from workflow_manager.pipeline.lease import Lease, NoLease, Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import aggregations
 from workflow_manager.pipeline.malformed import MalformedNames
-from workflow_manager.pipeline.mark import Marker
-from workflow_manager.pipeline.publish import Publisher, Rehearsal, Topics
+from workflow_manager.pipeline.mark import MarkerWriter
+from workflow_manager.pipeline.publish import DryRunPublisher, Publisher, Topics
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Bucket, Observer, TaskQueue
 
@@ -58,11 +58,11 @@ class LeaseTerms(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class RunSpec:
     """What a run is to do. `is_first` says which of the two data share processors we are.
 
     Without a lease, two runs at once may schedule the same tasks. A bucket that has done nothing
-    but fail for `endurance` seconds is given up.
+    but fail for `breaker_seconds` is given up.
     """
 
     intake: Window
@@ -71,26 +71,26 @@ class Orders:
     is_first: bool
     workers: Workers = Workers()
     lease: LeaseTerms | None = None
-    endurance: float = 60.0
+    breaker_seconds: float = 60.0
 
 
 class Scheduler:
     """Runs one pass over the buckets. A queue of None makes it a dry run, with no effect at all."""
 
     def __init__(
-        self, buckets: Buckets[Bucket], queue: TaskQueue | None, orders: Orders, observer: Observer
+        self, buckets: Buckets[Bucket], queue: TaskQueue | None, spec: RunSpec, observer: Observer
     ) -> None:
         self._queue = queue
-        self._orders = orders
+        self._spec = spec
         self._observer = observer
         self._ledger = Ledger(observer, dry_run=queue is None)
-        endurance = Endurance(orders.endurance, self._give_up)
+        breaker = BreakerPolicy(spec.breaker_seconds, self._give_up)
         # Not one that can be given up: a lease that is left behind keeps the next run from working.
         self._lease_bucket = buckets.own
         self._buckets = Buckets(
-            EnduredBucket(buckets.ingestion, endurance),
-            EnduredBucket(buckets.own, endurance),
-            EnduredBucket(buckets.peer, endurance),
+            CircuitBreaker(buckets.ingestion, breaker),
+            CircuitBreaker(buckets.own, breaker),
+            CircuitBreaker(buckets.peer, breaker),
         )
         self._begin = time.monotonic()
 
@@ -104,11 +104,11 @@ class Scheduler:
 
     def run(self) -> RunReport:
         """Do everything that is due, and say what became of it. Failures are in the report, not raised."""
-        orders, ledger = self._orders, self._ledger
-        self._observer.notify(RunStarted(orders.intake, orders.aggregation, ledger.dry_run))
+        spec, ledger = self._spec, self._ledger
+        self._observer.notify(RunStarted(spec.intake, spec.aggregation, ledger.dry_run))
         try:
             if self._queue is not None:
-                self._queue.prepare([orders.topics.intake, orders.topics.aggregate])
+                self._queue.prepare([spec.topics.intake, spec.topics.aggregate])
         except Exception as error:  # noqa: BLE001 (third-party queues may raise anything)
             self._failed(Kind.PUBLISH, "nothing was scheduled", error)
         else:
@@ -118,8 +118,10 @@ class Scheduler:
         return report
 
     def _work(self) -> None:
-        marker = Marker(self._buckets.own, self._ledger, self._observer, workers=self._orders.workers.marking)
-        listing = Stage("list", self._orders.workers.listing, bounded=False)
+        marker = MarkerWriter(
+            self._buckets.own, self._ledger, self._observer, workers=self._spec.workers.marking
+        )
+        listing = Stage("list", self._spec.workers.listing, bounded=False)
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
             permission = self._permission(ending)
             sink = self._sink(marker, permission)
@@ -127,56 +129,56 @@ class Scheduler:
             ending.callback(sink.drain)
             ending.callback(listing.drain)
             try:
-                self._start_aggregations(self._scene(sink, permission), listing)
+                self._start_aggregations(self._context(sink, permission), listing)
             except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
                 self._failed(
                     Kind.LISTING, "aggregations that were not found yet are left to the next run", error
                 )
 
-    def _start_aggregations(self, scene: Scene, listing: Stage) -> None:
+    def _start_aggregations(self, context: RunContext, listing: Stage) -> None:
         count = 0
         malformed = MalformedNames("")
         try:
-            for aggregation in aggregations(scene.ingestion):
+            for aggregation in aggregations(context.ingestion):
                 if problem := aggregation_problem(aggregation):
-                    malformed.add(scene.ingestion, [Malformed(f"{aggregation}/", problem)])
+                    malformed.add(context.ingestion, [Malformed(f"{aggregation}/", problem)])
                     continue
                 count += 1
-                AggregationPass(scene, listing, aggregation).start()
+                AggregationPass(context, listing, aggregation).start()
         finally:
             self._observer.notify(AggregationsFound(count))
-            malformed.report(scene.ledger, scene.observer)
+            malformed.report(context.ledger, context.observer)
 
     def _permission(self, ending: ExitStack) -> Permission:
-        terms = self._orders.lease
+        terms = self._spec.lease
         if terms is None or self._queue is None:
-            return Unconditional()
+            return NoLease()
         lease = Lease(self._lease_bucket, terms.scope, terms.duration)
         lease.begin()
         ending.callback(lease.end)
         return lease
 
-    def _sink(self, marker: Marker, permission: Permission) -> TaskSink:
+    def _sink(self, marker: MarkerWriter, permission: Permission) -> TaskSink:
         if self._queue is None:
-            return Rehearsal(self._orders.topics, self._ledger, self._observer)
+            return DryRunPublisher(self._spec.topics, self._ledger, self._observer)
         return Publisher(
             self._queue,
-            self._orders.topics,
+            self._spec.topics,
             marker,
             permission,
             self._ledger,
             self._observer,
-            workers=self._orders.workers.publishing,
+            workers=self._spec.workers.publishing,
         )
 
-    def _scene(self, sink: TaskSink, permission: Permission) -> Scene:
-        return Scene(
+    def _context(self, sink: TaskSink, permission: Permission) -> RunContext:
+        return RunContext(
             self._buckets.ingestion,
             self._buckets.own,
             self._buckets.peer,
-            validity_infix(1 if self._orders.is_first else 0),
-            self._orders.intake,
-            self._orders.aggregation,
+            validity_infix(1 if self._spec.is_first else 0),
+            self._spec.intake,
+            self._spec.aggregation,
             sink,
             permission,
             self._ledger,

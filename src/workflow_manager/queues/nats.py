@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
 
 from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
-from workflow_manager.ports import Limits, Message, Option, Patience, Settings
+from workflow_manager.ports import Limits, Message, Option, RetryPolicy, Settings
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -39,10 +39,10 @@ class NatsQueue:
     # A server takes 1 MiB with the headers, unless it is set otherwise.
     limits: ClassVar[Limits] = Limits(messages=500, request_bytes=16_000_000, message_bytes=1_000_000)
 
-    def __init__(self, url: str, stream: str, patience: Patience) -> None:
+    def __init__(self, url: str, stream: str, retry_policy: RetryPolicy) -> None:
         self._url = url
         self._stream = stream
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._lock = threading.Lock()
         self._connecting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -58,7 +58,7 @@ class NatsQueue:
         url = str(settings.options["nats-url"])
         if not _is_url(url):
             raise ConfigError([Mistake("--nats-url", "", "not a URL of NATS: nats://host:4222")])
-        return cls(url, str(settings.options.get("nats-create-stream", "")), settings.patience)
+        return cls(url, str(settings.options.get("nats-create-stream", "")), settings.retry_policy)
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Create the stream if the settings name one, and the topics are not taken in already."""
@@ -82,9 +82,9 @@ class NatsQueue:
         if self._client is not None:
             closing = asyncio.run_coroutine_threadsafe(self._client.close(), self._loop)
             with suppress(TimeoutError):  # everything was acknowledged before
-                closing.result(self._patience.connect_timeout)
+                closing.result(self._retry_policy.connect_timeout)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(self._patience.connect_timeout)
+        self._thread.join(self._retry_policy.connect_timeout)
 
     async def _create(self, topics: Sequence[str]) -> None:
         from nats.js.errors import BadRequestError  # noqa: PLC0415 (only runs that use it should load it)
@@ -105,7 +105,7 @@ class NatsQueue:
 
     async def _publish(self, topic: str, messages: Sequence[Message]) -> Sequence[object]:
         client = await self._connected()
-        stream = client.jetstream(timeout=self._patience.read_timeout)
+        stream = client.jetstream(timeout=self._retry_policy.read_timeout)
         sent = (
             stream.publish(topic, message.body, headers={"Nats-Msg-Id": _message_id(message)})
             for message in messages
@@ -140,7 +140,7 @@ class NatsQueue:
         try:
             await client.connect(
                 self._url,
-                connect_timeout=max(1, int(self._patience.connect_timeout)),
+                connect_timeout=max(1, int(self._retry_policy.connect_timeout)),
                 allow_reconnect=False,
                 max_reconnect_attempts=_CONNECT_TRIES - 1,
                 reconnect_time_wait=_CONNECT_PAUSE,
@@ -163,7 +163,7 @@ class NatsQueue:
                 self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(self._patience.total_timeout)
+            return future.result(self._retry_policy.total_timeout)
         except Exception as error:
             future.cancel()
             raise _error(operation, subject, error) from error

@@ -14,9 +14,10 @@ from http import HTTPStatus
 from typing import ClassVar, Self
 from urllib.parse import quote
 
-from workflow_manager import values
+from workflow_manager import flag_types
 from workflow_manager.clouds import google
-from workflow_manager.clouds.http import Answer, CloudError, Request, Service, require, unfinished
+from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings
 
@@ -56,7 +57,7 @@ class PubSubQueue:
             "gcp-pubsub-create-topics",
             "create the topics, and a subscription of the same name for each, before any work",
             "false",
-            values.boolean,
+            flag_types.boolean,
             is_switch=True,
             aliases=("create-pubsub-topics",),
         ),

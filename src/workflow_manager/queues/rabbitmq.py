@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from workflow_manager import values
+from workflow_manager import flag_types
 from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings
 
@@ -32,7 +32,7 @@ class RabbitQueue:
             "rabbitmq-declare-queues",
             "declare both queues, durable, before any work",
             "false",
-            values.boolean,
+            flag_types.boolean,
             is_switch=True,
         ),
     )
@@ -58,9 +58,9 @@ class RabbitQueue:
             parameters = URLParameters(url)
         except (ValueError, TypeError):
             raise ConfigError([Mistake("--rabbitmq-url", "", "not an AMQP URL: amqp://host:5672/")]) from None
-        parameters.socket_timeout = settings.patience.connect_timeout
-        parameters.stack_timeout = settings.patience.read_timeout
-        parameters.blocked_connection_timeout = settings.patience.read_timeout
+        parameters.socket_timeout = settings.retry_policy.connect_timeout
+        parameters.stack_timeout = settings.retry_policy.read_timeout
+        parameters.blocked_connection_timeout = settings.retry_policy.read_timeout
         return cls(parameters, declares=bool(settings.options.get("rabbitmq-declare-queues")))
 
     def prepare(self, topics: Sequence[str]) -> None:

@@ -40,8 +40,8 @@ class RedisQueue:
         try:
             client = Redis.from_url(
                 str(settings.options["redis-url"]),
-                socket_connect_timeout=settings.patience.connect_timeout,
-                socket_timeout=settings.patience.read_timeout,
+                socket_connect_timeout=settings.retry_policy.connect_timeout,
+                socket_timeout=settings.retry_policy.read_timeout,
             )
             client.connection_pool.make_connection()  # which finds options that there are none of
         except (ValueError, TypeError):

@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
-from workflow_manager.clouds import entries
+from workflow_manager.clouds import aws_batch_requests
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings
 
 _ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]+:[A-Za-z0-9_-]{1,256}(\.fifo)?")
-_DIALECT = entries.Dialect(
+_DIALECT = aws_batch_requests.Dialect(
     service="sns",
     noun="topic",
     version="2010-03-31",
@@ -29,16 +29,16 @@ class SnsQueue:
     """Topics in a region of AWS."""
 
     kind: ClassVar[str] = "aws-sns"
-    options: ClassVar[tuple[Option, ...]] = entries.options(kind, _DIALECT.noun)
-    limits: ClassVar[Limits] = entries.LIMITS
+    options: ClassVar[tuple[Option, ...]] = aws_batch_requests.options(kind, _DIALECT.noun)
+    limits: ClassVar[Limits] = aws_batch_requests.LIMITS
 
-    def __init__(self, sender: entries.Sender) -> None:
+    def __init__(self, sender: aws_batch_requests.BatchSender) -> None:
         self._sender = sender
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The topics in the region that the settings name; raises ConfigError."""
-        return cls(entries.Sender.open(cls.kind, settings, _DIALECT))
+        return cls(aws_batch_requests.BatchSender.open(cls.kind, settings, _DIALECT))
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Nothing is created; names that cannot be right are found before any work."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
-from workflow_manager.clouds import aws, entries
+from workflow_manager.clouds import aws, aws_batch_requests
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings
 
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?")
 _URL = re.compile(r"<QueueUrl>([^<]+)</QueueUrl>")
 _FIND = "find"
 _LOOK = "look at"
-_DIALECT = entries.Dialect(
+_DIALECT = aws_batch_requests.Dialect(
     service="sqs",
     noun="queue",
     version="2012-11-05",
@@ -37,10 +37,10 @@ class SqsQueue:
     """Queues in a region of AWS. A name stands for the queue of the account that publishes."""
 
     kind: ClassVar[str] = "aws-sqs"
-    options: ClassVar[tuple[Option, ...]] = entries.options(kind, _DIALECT.noun)
-    limits: ClassVar[Limits] = entries.LIMITS
+    options: ClassVar[tuple[Option, ...]] = aws_batch_requests.options(kind, _DIALECT.noun)
+    limits: ClassVar[Limits] = aws_batch_requests.LIMITS
 
-    def __init__(self, sender: entries.Sender) -> None:
+    def __init__(self, sender: aws_batch_requests.BatchSender) -> None:
         self._sender = sender
         self._urls: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class SqsQueue:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The queues in the region that the settings name; raises ConfigError."""
-        return cls(entries.Sender.open(cls.kind, settings, _DIALECT))
+        return cls(aws_batch_requests.BatchSender.open(cls.kind, settings, _DIALECT))
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Nothing is created; names that cannot be right are found before any work."""

@@ -15,9 +15,11 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from workflow_manager.clouds import google
-from workflow_manager.clouds.http import Answer, CloudError, Request, Service, require, unfinished
-from workflow_manager.clouds.listing import Page, Range, follow
+from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
+from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
 _URL = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])")
@@ -58,13 +60,13 @@ class GcsStore:
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. One request for each 1,000 keys of the range."""
-        within = Range(prefix, after, before)
+        within = KeyRange(prefix, after, before)
         with self._translated("list", prefix):
             yield from follow(partial(self._page, within, ""), within)
 
     def list_directories(self, prefix: str) -> Iterator[Sequence[str]]:
         """See ObjectStore. Objects that lie beside the directories are listed too, and left out."""
-        within = Range(prefix)
+        within = KeyRange(prefix)
         with self._translated("list", prefix):
             for page in follow(partial(self._page, within, "/"), within):
                 yield [name[len(prefix) : -1] for name in page]
@@ -120,14 +122,14 @@ class GcsStore:
         """See ObjectStore."""
         self._service.close()
 
-    def _page(self, within: Range, delimiter: str, token: str, start: str) -> Page:
+    def _page(self, within: KeyRange, delimiter: str, token: str, start: str) -> Page:
         query = {
             "delimiter": delimiter,
             "endOffset": within.before,
             "fields": _FIELDS,
-            "maxResults": str(within.size),
+            "maxResults": str(page_size(within)),
             "pageToken": token,
-            "prefix": within.narrowest,
+            "prefix": narrowest_prefix(within),
             "prettyPrint": "false",
             "startOffset": start,
         }

@@ -14,9 +14,11 @@ from typing import Self
 from urllib.parse import quote, unquote_plus
 
 from workflow_manager.clouds import aws
-from workflow_manager.clouds.http import Answer, CloudError, Request, Service, require, unfinished
-from workflow_manager.clouds.listing import Page, Range, follow
+from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
+from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
 _URL = re.compile(r"s3://([a-z0-9-]+)/([A-Za-z0-9._-]{3,255})")
@@ -74,13 +76,13 @@ class S3Store:
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. One request for each 1,000 keys behind `after`."""
-        within = Range(prefix, after, before)
+        within = KeyRange(prefix, after, before)
         with self._translated("list", prefix):
             yield from follow(partial(self._page, within, _KEYS, ""), within)
 
     def list_directories(self, prefix: str) -> Iterator[Sequence[str]]:
         """See ObjectStore. Objects that lie beside the directories are listed too, and left out."""
-        within = Range(prefix)
+        within = KeyRange(prefix)
         with self._translated("list", prefix):
             for page in follow(partial(self._page, within, _DIRECTORIES, "/"), within):
                 yield [name[len(prefix) : -1] for name in page]
@@ -148,14 +150,16 @@ class S3Store:
         """See ObjectStore."""
         self._service.close()
 
-    def _page(self, within: Range, pattern: re.Pattern[str], delimiter: str, token: str, start: str) -> Page:
+    def _page(
+        self, within: KeyRange, pattern: re.Pattern[str], delimiter: str, token: str, start: str
+    ) -> Page:
         query = {
             "continuation-token": token,
             "delimiter": delimiter,
             "encoding-type": "url",
             "list-type": "2",
-            "max-keys": str(within.size),
-            "prefix": within.narrowest,
+            "max-keys": str(page_size(within)),
+            "prefix": narrowest_prefix(within),
             "start-after": "" if token else _just_before(start),
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)

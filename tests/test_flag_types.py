@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_manager import values
+from workflow_manager import flag_types
 
 
 @pytest.mark.parametrize(
@@ -31,17 +31,17 @@ from workflow_manager import values
     ],
 )
 def test_durations_are_gos(text: str, duration: timedelta) -> None:
-    assert values.duration(text) == duration
+    assert flag_types.duration(text) == duration
 
 
 @given(st.timedeltas(timedelta(days=-99999), timedelta(days=99999)))
 def test_a_duration_that_is_shown_can_be_given(duration: timedelta) -> None:
-    assert values.duration(values.written(duration)) == duration
+    assert flag_types.duration(flag_types.written(duration)) == duration
 
 
 @pytest.mark.parametrize("text", ["0s", "8h", "1h30m", "1m30s", "0.3s", "-2m0.000001s"])
 def test_durations_are_shown_as_they_are_given(text: str) -> None:
-    assert values.written(values.duration(text)) == text
+    assert flag_types.written(flag_types.duration(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -66,35 +66,35 @@ def test_durations_are_shown_as_they_are_given(text: str) -> None:
 )
 def test_what_go_refuses_as_a_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
-        values.duration(text)
+        flag_types.duration(text)
 
 
 @given(st.text())
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     try:
-        values.duration(text)
+        flag_types.duration(text)
     except ValueError as error:
         assert "duration" in str(error)  # noqa: PT017 (either outcome is right)
 
 
 @pytest.mark.parametrize("text", ["1", "t", "T", "true", "TRUE", "True"])
 def test_true(text: str) -> None:
-    assert values.boolean(text) is True
+    assert flag_types.boolean(text) is True
 
 
 @pytest.mark.parametrize("text", ["0", "f", "F", "false", "FALSE", "False"])
 def test_false(text: str) -> None:
-    assert values.boolean(text) is False
+    assert flag_types.boolean(text) is False
 
 
 @pytest.mark.parametrize("text", ["yes", "tRUE", "2", " true"])
 def test_other_words_are_no_truth_value(text: str) -> None:
     with pytest.raises(ValueError, match="truth value"):
-        values.boolean(text)
+        flag_types.boolean(text)
 
 
 def test_a_minute_is_utc() -> None:
-    assert values.minute("202611201230") == datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
+    assert flag_types.minute("202611201230") == datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_minute_is_utc() -> None:
 )
 def test_not_a_minute(text: str) -> None:
     with pytest.raises(ValueError, match="YYYYMMDDHHmm"):
-        values.minute(text)
+        flag_types.minute(text)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_not_a_minute(text: str) -> None:
     [("2026-11-23T04:20:00Z", 4), ("2026-11-23T04:20:00.5+02:00", 2), ("2026-11-23 04:20:00z", 4)],
 )
 def test_an_instant_is_turned_to_utc(text: str, hour: int) -> None:
-    assert values.instant(text).hour == hour
-    assert values.instant(text).tzinfo is UTC
+    assert flag_types.instant(text).hour == hour
+    assert flag_types.instant(text).tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ def test_an_instant_is_turned_to_utc(text: str, hour: int) -> None:
 )
 def test_not_an_instant(text: str) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|no such time"):
-        values.instant(text)
+        flag_types.instant(text)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "", "1" * 12])
 def test_not_a_count(text: str) -> None:
     with pytest.raises(ValueError, match="whole number"):
-        values.at_least_one(text)
+        flag_types.at_least_one(text)

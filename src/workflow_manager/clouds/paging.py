@@ -6,6 +6,7 @@ from os.path import commonprefix
 from typing import NamedTuple
 
 from workflow_manager.clouds.http import CloudError
+from workflow_manager.key_range import KeyRange
 
 # What services answer to a page token that they do not know any more.
 _TOKEN_REFUSED = frozenset({400, 410})
@@ -19,33 +20,20 @@ class Page(NamedTuple):
     token: str
 
 
-class Range(NamedTuple):
-    """The keys with `prefix` that are greater than `after` and, if given, less than `before`."""
-
-    prefix: str
-    after: str = ""
-    before: str = ""
-
-    @property
-    def empty(self) -> bool:
-        """Whether no key can lie in it."""
-        return bool(self.before) and self.before <= max(self.prefix, self.after)
-
-    @property
-    def narrowest(self) -> str:
-        """The longest prefix that all keys in it have: also what both ends begin with."""
-        if not (self.after and self.before):
-            return self.prefix
-        shared = commonprefix([self.after, self.before])  # noqa: RUF071 (of texts, which is what it does)
-        return max(self.prefix, shared, key=len)
-
-    @property
-    def size(self) -> int:
-        """How many names to ask for at once: a single one if only that can be there."""
-        return 1 if self.before == self.prefix + "\0" else PAGE_SIZE
+def narrowest_prefix(within: KeyRange) -> str:
+    """The longest prefix that all keys of a range have: also what both ends begin with."""
+    if not (within.after and within.before):
+        return within.prefix
+    shared = commonprefix([within.after, within.before])  # noqa: RUF071 (of texts, which is what it does)
+    return max(within.prefix, shared, key=len)
 
 
-def follow(fetch: Callable[[str, str], Page], within: Range) -> Iterator[list[str]]:
+def page_size(within: KeyRange) -> int:
+    """How many names to ask for at once: a single one if only that can be there."""
+    return 1 if within.before == within.prefix + "\0" else PAGE_SIZE
+
+
+def follow(fetch: Callable[[str, str], Page], within: KeyRange) -> Iterator[list[str]]:
     """The names in a range, page by page; `fetch` is given a token, or "" at first, and where to start.
 
     A token that is refused has expired: the listing starts again behind the last name. Services

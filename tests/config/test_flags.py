@@ -2,9 +2,9 @@
 
 import pytest
 
-from workflow_manager import values
-from workflow_manager.cli.flags import Flags, Parsed
-from workflow_manager.options import Group
+from workflow_manager import flag_types
+from workflow_manager.config.flags import Flags, Parsed
+from workflow_manager.config.run_flags import Group
 from workflow_manager.ports import Option
 
 FLAGS = Flags(
@@ -16,10 +16,15 @@ FLAGS = Flags(
             (
                 Option("age", "how old", "1h"),
                 Option("topic", "where to", required=True),
-                Option("first", "who", "false", values.boolean, is_switch=True),
-                Option("workers", "how many", "100", values.at_least_one),
+                Option("first", "who", "false", flag_types.boolean, is_switch=True),
+                Option("workers", "how many", "100", flag_types.at_least_one),
                 Option(
-                    "create-topics", "make", "false", values.boolean, is_switch=True, aliases=("make-topics",)
+                    "create-topics",
+                    "make",
+                    "false",
+                    flag_types.boolean,
+                    is_switch=True,
+                    aliases=("make-topics",),
                 ),
             ),
         )

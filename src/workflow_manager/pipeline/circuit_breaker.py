@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from workflow_manager.errors import GivenUpError, explain
+from workflow_manager.errors import CircuitOpenError, explain
 from workflow_manager.ports import Bucket
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 MOST_FAILURES = 3  # in a row, before a bucket may be given up; a marker is tried as often
 
 
-class Endurance(NamedTuple):
+class BreakerPolicy(NamedTuple):
     """A bucket that has done nothing but fail for so many `seconds` is given up.
 
     `give_up` is told its URL and the last failure, once.
@@ -28,17 +28,17 @@ class Endurance(NamedTuple):
     clock: Callable[[], float] = time.monotonic
 
 
-class EnduredBucket:
+class CircuitBreaker:
     """A bucket, until it is given up: from then on every request fails at once, without being sent.
 
     A single success starts the count anew, and failures that come at once hold nobody up:
     so one aggregation that cannot be listed never takes a bucket away from the others.
     """
 
-    def __init__(self, bucket: Bucket, endurance: Endurance) -> None:
+    def __init__(self, bucket: Bucket, policy: BreakerPolicy) -> None:
         self.url = bucket.url
         self._bucket = bucket
-        self._endurance = endurance
+        self._policy = policy
         self._lock = threading.Lock()
         self._failures = 0
         self._failing_since = 0.0
@@ -81,10 +81,10 @@ class EnduredBucket:
             yield page
 
     def _tried(self, operation: str, name: str, call: Callable[[], T], *, sends: bool = True) -> T:
-        begun = self._endurance.clock()
+        begun = self._policy.clock()
         if self._given_up:
             where = f"{self.url}/{name!r}" if name else self.url
-            raise GivenUpError(operation, where, f"the bucket was given up, as {self._given_up}")
+            raise CircuitOpenError(operation, where, f"the bucket was given up, as {self._given_up}")
         try:
             result = call()
         except Exception as error:
@@ -97,16 +97,16 @@ class EnduredBucket:
     def _succeeded(self) -> None:
         with self._lock:
             self._failures = 0
-            self._last_success = self._endurance.clock()
+            self._last_success = self._policy.clock()
 
     def _failed(self, begun: float, cause: str) -> None:
-        now = self._endurance.clock()
+        now = self._policy.clock()
         with self._lock:
             since = max(begun, self._last_success)
             self._failing_since = min(self._failing_since, since) if self._failures else since
             self._failures += 1
             lasting = now - self._failing_since
-            if self._failures < MOST_FAILURES or lasting < self._endurance.seconds or self._given_up:
+            if self._failures < MOST_FAILURES or lasting < self._policy.seconds or self._given_up:
                 return
             self._given_up = f"{self._failures} requests in a row failed within {lasting:.0f} s"
-        self._endurance.give_up(self.url, f"{self._given_up}, the last with: {cause}")
+        self._policy.give_up(self.url, f"{self._given_up}, the last with: {cause}")

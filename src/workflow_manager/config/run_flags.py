@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from workflow_manager import values
+from workflow_manager import flag_types
 from workflow_manager.ports import Option
 
 
@@ -64,24 +64,28 @@ _WINDOWS = Group(
             "is-first",
             'whether we are the "first" data share processor (the PHA server, index 0)',
             "false",
-            values.boolean,
+            flag_types.boolean,
             is_switch=True,
         ),
-        Option("intake-max-age", "how far back batches are taken in", "1h", values.duration),
-        Option("aggregation-period", "length of an aggregation window", "3h", values.duration),
-        Option("grace-period", "how long a window is left to fill after its end", "1h", values.duration),
+        Option("intake-max-age", "how far back batches are taken in", "1h", flag_types.duration),
+        Option("aggregation-period", "length of an aggregation window", "3h", flag_types.duration),
+        Option("grace-period", "how long a window is left to fill after its end", "1h", flag_types.duration),
         Option(
             "aggregation-override-timestamp",
             "aggregate the window that holds this time (YYYYMMDDHHmm, UTC) instead of the latest due",
-            parse=values.minute,
+            parse=flag_types.minute,
         ),
         Option(
             "now",
             "evaluate the windows as of this time (RFC 3339) instead of the clock's",
-            parse=values.instant,
+            parse=flag_types.instant,
         ),
         Option(
-            "dry-run", "only say what would be done: no side effects", "false", values.boolean, is_switch=True
+            "dry-run",
+            "only say what would be done: no side effects",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
         ),
     ),
 )
@@ -91,14 +95,14 @@ _TASKS = Group(
         Option("task-queue-kind", "kind of queue that tasks are published to", required=True),
         Option("intake-tasks-topic", "topic for intake tasks", required=True),
         Option("aggregate-tasks-topic", "topic for aggregation tasks", required=True),
-        Option("max-enqueue-workers", "most publish requests in flight", "100", values.at_least_one),
+        Option("max-enqueue-workers", "most publish requests in flight", "100", flag_types.at_least_one),
     ),
 )
 _WORKERS = Group(
     "Requests to buckets",
     (
-        Option("max-list-workers", "most listings in flight", "24", values.at_least_one),
-        Option("max-marker-workers", "most marker writes in flight", "64", values.at_least_one),
+        Option("max-list-workers", "most listings in flight", "24", flag_types.at_least_one),
+        Option("max-marker-workers", "most marker writes in flight", "64", flag_types.at_least_one),
     ),
 )
 _OUTPUT = Group(
@@ -127,19 +131,19 @@ _OUTPUT = Group(
         ),
     ),
 )
-PATIENCE_FLAGS = Group(
-    "Patience with services",
+RETRY_FLAGS = Group(
+    "RetryPolicy with services",
     (
         Option(
-            "connect-timeout", "how long a connection may take to be made", "5s", values.positive_duration
+            "connect-timeout", "how long a connection may take to be made", "5s", flag_types.positive_duration
         ),
-        Option("read-timeout", "how long a service may be silent", "30s", values.positive_duration),
-        Option("request-tries", "most tries of one request", "6", values.at_least_one),
+        Option("read-timeout", "how long a service may be silent", "30s", flag_types.positive_duration),
+        Option("request-tries", "most tries of one request", "6", flag_types.at_least_one),
         Option(
             "request-timeout",
             "how long one request may take with all its tries and the pauses between them",
             "2m",
-            values.positive_duration,
+            flag_types.positive_duration,
         ),
     ),
 )
@@ -150,22 +154,22 @@ _SAFETY = Group(
             "no-lease",
             "do not keep other runs on the same buckets from working at the same time",
             "false",
-            values.boolean,
+            flag_types.boolean,
             is_switch=True,
         ),
         Option(
             "lease-duration",
             "how long a run that was killed keeps others from working",
             "2m",
-            values.positive_duration,
+            flag_types.positive_duration,
         ),
         Option(
             "shutdown-grace",
             "how long what is in flight may take to be finished and marked when a run has to end",
             "20s",
-            values.positive_duration,
+            flag_types.positive_duration,
         ),
-        Option("run-timeout", "end a run that takes longer, in order", parse=values.positive_duration),
+        Option("run-timeout", "end a run that takes longer, in order", parse=flag_types.positive_duration),
     ),
 )
 _PROFILING = Group(
@@ -187,7 +191,7 @@ GROUPS: Sequence[Group] = (
     _TASKS,
     _WORKERS,
     _OUTPUT,
-    PATIENCE_FLAGS,
+    RETRY_FLAGS,
     _SAFETY,
     _PROFILING,
 )

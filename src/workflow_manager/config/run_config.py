@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from workflow_manager.core.windows import FUTURE, MINUTE, Window, aggregation_window, intake_window
 from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.ports import Patience
-from workflow_manager.values import written
+from workflow_manager.flag_types import written
+from workflow_manager.ports import RetryPolicy
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class RunConfig:
     """Everything that a run was told. Times are UTC; an empty text means that a flag was not given."""
 
     intake_tasks_topic: str
@@ -63,14 +63,14 @@ class Given:
         return self.optional(name, str) or ""
 
 
-def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
+def configure(parsed: Mapping[str, object], clock_time: datetime) -> RunConfig:
     """The configuration from the values of flags, by their names; raises ConfigError.
 
     The windows are worked out here, so that impossible ones are found before any work.
     """
     given = Given(parsed)
     intake, aggregation = _windows(given, clock_time)
-    return Config(
+    return RunConfig(
         intake=intake,
         aggregation=aggregation,
         is_first=given.get("is-first", bool),
@@ -96,10 +96,10 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> Config:
     )
 
 
-def patience(parsed: Mapping[str, object]) -> Patience:
+def retry_policy(parsed: Mapping[str, object]) -> RetryPolicy:
     """How long requests may take, from the values of flags."""
     given = Given(parsed)
-    return Patience(
+    return RetryPolicy(
         given.get("connect-timeout", timedelta).total_seconds(),
         given.get("read-timeout", timedelta).total_seconds(),
         given.get("request-tries", int),

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from workflow_manager.config.run_flags import Group
 from workflow_manager.errors import Mistake
-from workflow_manager.options import Group
 from workflow_manager.ports import Option
 
 PROGRAM = "workflow-manager"

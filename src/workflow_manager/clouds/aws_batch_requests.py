@@ -13,8 +13,9 @@ from http import HTTPStatus
 from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote_plus
 
-from workflow_manager.clouds import aws, http
-from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, Request, Service, unfinished
+from workflow_manager.clouds import aws, service
+from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.service import Service
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings
 
@@ -74,19 +75,19 @@ def options(kind: str, noun: str) -> tuple[Option, ...]:
     )
 
 
-class Sender:
+class BatchSender:
     """A service that takes batches of messages, in the region and as the identity that options say."""
 
     def __init__(self, service: Service, who: str, settings: Settings, dialect: Dialect) -> None:
         self.who = who
         self._service = service
-        self._patience = settings.patience
+        self._retry_policy = settings.retry_policy
         self._dialect = dialect
 
     @classmethod
     def open(cls, kind: str, settings: Settings, dialect: Dialect) -> Self:
         """The service; raises ConfigError. Sends no request."""
-        http.require(kind, "aws", "botocore", "httptools")
+        service.require(kind, "aws", "botocore", "httptools")
         region = str(settings.options[f"{kind}-region"])
         settings = replace(settings, identity=str(settings.options.get(f"{kind}-identity", "")))
         url = aws.endpoint(settings.environ, dialect.service)
@@ -99,13 +100,13 @@ class Sender:
         `target` is what the service knows the topic by: its ARN or URL.
         """
         outcomes: list[CloudError | None] = [_unsent(message) for message in messages]
-        deadline = time.monotonic() + self._patience.total_timeout
-        for attempt in range(self._patience.tries):
+        deadline = time.monotonic() + self._retry_policy.total_timeout
+        for attempt in range(self._retry_policy.tries):
             pending = [number for number, error in enumerate(outcomes) if error and error.tries > 1]
             if not pending or (attempt and time.monotonic() > deadline):
                 break
             if attempt:
-                time.sleep(http.pause(attempt))
+                time.sleep(service.pause(attempt))
             try:
                 answered = self._send(target, {number: messages[number] for number in pending})
             except CloudError as error:

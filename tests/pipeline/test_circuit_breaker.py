@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from support.scene import FaultyStore, Scene
-from workflow_manager.errors import GivenUpError, StorageError
+from support.harness import FaultyStore, Harness
+from workflow_manager.errors import CircuitOpenError, StorageError
 from workflow_manager.pipeline import mark
-from workflow_manager.pipeline.endurance import MOST_FAILURES, Endurance, EnduredBucket
+from workflow_manager.pipeline.circuit_breaker import MOST_FAILURES, BreakerPolicy, CircuitBreaker
 
 LONGEST = 60.0
 IN_INTAKE = "2026/11/23/03/05"
@@ -24,8 +24,8 @@ class Trial:
         self.given_up: list[tuple[str, str]] = []
         self.failing = True
         self.store.fails = self._fails
-        endurance = Endurance(LONGEST, lambda *told: self.given_up.append(told), lambda: self.now)
-        self.bucket = EnduredBucket(self.store, endurance)
+        breaker = BreakerPolicy(LONGEST, lambda *told: self.given_up.append(told), lambda: self.now)
+        self.bucket = CircuitBreaker(self.store, breaker)
 
     def _fails(self, operation: str, name: str) -> bool:
         self.now += self.takes
@@ -64,7 +64,7 @@ def test_nothing_is_sent_from_then_on_and_errors_name_the_bucket(trial: Trial) -
         lambda: list(trial.bucket.list_directories("a/")),
     ]
     for attempt in attempts:
-        with pytest.raises(GivenUpError, match=r"memory://bucket.*given up"):
+        with pytest.raises(CircuitOpenError, match=r"memory://bucket.*given up"):
             attempt()
     assert len(trial.store.calls) == calls
     assert len(trial.given_up) == 1
@@ -98,42 +98,42 @@ def test_any_success_starts_the_count_anew(trial: Trial, success: str) -> None:
 
 
 class TestRuns:
-    """With no patience at all, so that the third failure in a row is the last."""
+    """With no retry_policy at all, so that the third failure in a row is the last."""
 
     @pytest.fixture
-    def scene(self, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    def harness(self, monkeypatch: pytest.MonkeyPatch) -> Harness:
         monkeypatch.setattr(mark, "FIRST_PAUSE", 0)
-        scene = Scene(endurance=0)
+        harness = Harness(breaker_seconds=0)
         for number in range(100):
-            scene.ingest(f"agg-{number}", IN_BOTH, f"b-{number}")
-            scene.validate(f"agg-{number}", IN_BOTH, f"b-{number}")
-        return scene
+            harness.ingest(f"agg-{number}", IN_BOTH, f"b-{number}")
+            harness.validate(f"agg-{number}", IN_BOTH, f"b-{number}")
+        return harness
 
-    def test_without_the_ingestion_bucket_the_run_ends(self, scene: Scene) -> None:
-        scene.ingestion.fails = lambda operation, name: operation == "list"
-        report = scene.run()
+    def test_without_the_ingestion_bucket_the_run_ends(self, harness: Harness) -> None:
+        harness.ingestion.fails = lambda operation, name: operation == "list"
+        report = harness.run()
         assert report.stopped == "memory://ingestion was given up"
-        assert len(scene.ingestion.calls) < 100
-        assert len(scene.events.named("bucket.given_up")) == 1
+        assert len(harness.ingestion.calls) < 100
+        assert len(harness.events.named("bucket.given_up")) == 1
 
-    def test_without_our_own_bucket_the_run_ends_and_marks_no_more(self, scene: Scene) -> None:
-        scene.own.fails = lambda operation, name: operation == "put"
-        report = scene.run()
+    def test_without_our_own_bucket_the_run_ends_and_marks_no_more(self, harness: Harness) -> None:
+        harness.own.fails = lambda operation, name: operation == "put"
+        report = harness.run()
         assert report.stopped in (
             "memory://own was given up",
             "10 tasks were published but could not be marked, and each will be repeated",
         )
-        assert scene.markers() == []
-        assert len(scene.events.named("bucket.given_up")) == 1
+        assert harness.markers() == []
+        assert len(harness.events.named("bucket.given_up")) == 1
         # None but those that were on their way; each marker would have been tried three times.
-        assert len([name for operation, name in scene.own.calls if operation == "put"]) <= 3 + 64
+        assert len([name for operation, name in harness.own.calls if operation == "put"]) <= 3 + 64
 
-    def test_without_the_peers_bucket_all_batches_are_still_taken_in(self, scene: Scene) -> None:
-        scene.peer.fails = lambda operation, name: True
-        report = scene.run()
-        assert len(scene.taken_in()) == len(scene.markers()) == 100
-        assert scene.aggregated() == {}
+    def test_without_the_peers_bucket_all_batches_are_still_taken_in(self, harness: Harness) -> None:
+        harness.peer.fails = lambda operation, name: True
+        report = harness.run()
+        assert len(harness.taken_in()) == len(harness.markers()) == 100
+        assert harness.aggregated() == {}
         assert report.stopped == ""
-        assert len(scene.peer.calls) < 100
-        (event,) = scene.events.named("bucket.given_up")
+        assert len(harness.peer.calls) < 100
+        (event,) = harness.events.named("bucket.given_up")
         assert event.fields["bucket"] == "memory://peer"

@@ -11,9 +11,9 @@ from workflow_manager.core.windows import HOUR, aggregation_window, intake_windo
 from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.observe.event import Event
 from workflow_manager.pipeline.publish import Topics
-from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, Orders, Scheduler
+from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Scheduler
 from workflow_manager.ports import Limits, Message
-from workflow_manager.queues.memory import MemoryQueue
+from workflow_manager.queues.in_memory import MemoryQueue
 from workflow_manager.storage.memory import MemoryStore
 
 NOW = datetime(2026, 11, 23, 4, 20, tzinfo=UTC)
@@ -92,10 +92,10 @@ class Events:
         return [event for event in self.seen if event.name == name]
 
 
-def orders(max_age: timedelta = 24 * HOUR) -> Orders:
+def run_spec(max_age: timedelta = 24 * HOUR) -> RunSpec:
     """What a run at NOW is to do: in the last day, and aggregate the window from 16:00 to midnight."""
     length, grace = 8 * HOUR, 4 * HOUR
-    return Orders(
+    return RunSpec(
         intake_window(NOW, max_age),
         aggregation_window(NOW - grace - length, length),
         Topics("intake", "aggregate"),
@@ -103,11 +103,11 @@ def orders(max_age: timedelta = 24 * HOUR) -> Orders:
     )
 
 
-class Scene:
+class Harness:
     """Buckets, a queue, and runs over them."""
 
-    def __init__(self, page_size: int = 1000, endurance: float = 60) -> None:
-        self.endurance = endurance
+    def __init__(self, page_size: int = 1000, breaker_seconds: float = 60) -> None:
+        self.breaker_seconds = breaker_seconds
         self.ingestion = FaultyStore("memory://ingestion", page_size)
         self.own = FaultyStore("memory://own", page_size)
         self.peer = FaultyStore("memory://peer", page_size)
@@ -125,7 +125,7 @@ class Scene:
         self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None
     ) -> Scheduler:
         buckets = Buckets(self.ingestion, self.own, self.peer)
-        given = replace(orders(max_age), lease=lease, endurance=self.endurance)
+        given = replace(run_spec(max_age), lease=lease, breaker_seconds=self.breaker_seconds)
         return Scheduler(buckets, None if dry_run else self.queue, given, self.events)
 
     def run(

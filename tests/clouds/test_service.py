@@ -9,16 +9,17 @@ import pytest
 
 from servers import faulty
 from servers.faulty import Faulty, answer
-from workflow_manager.clouds import http
+from workflow_manager.clouds import service
 from workflow_manager.clouds.aws import explain
-from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, Request, Service, no_authorization
-from workflow_manager.ports import Patience
+from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.service import Service, no_authorization
+from workflow_manager.ports import RetryPolicy
 
 OK = frozenset({200})
 GET = Request("GET", "/path?query")
 # Tries are counted, so no time-out may be met just because the machine is busy.
-PATIENCE = Patience(read_timeout=20, tries=4, total_timeout=40)
-IMPATIENT = Patience(read_timeout=0.2, tries=10)
+PATIENCE = RetryPolicy(read_timeout=20, tries=4, total_timeout=40)
+IMPATIENT = RetryPolicy(read_timeout=0.2, tries=10)
 
 Connect = Callable[..., Service]
 
@@ -28,20 +29,20 @@ def connect() -> Iterator[Connect]:
     """Makes services, and closes them."""
     made = []
 
-    def connect(url: str, patience: Patience = PATIENCE, **environ: str) -> Service:
-        made.append(Service(url, environ, patience, authorize=no_authorization, explain=explain))
+    def connect(url: str, retry_policy: RetryPolicy = PATIENCE, **environ: str) -> Service:
+        made.append(Service(url, environ, retry_policy, authorize=no_authorization, explain=explain))
         return made[-1]
 
     yield connect
-    for service in made:
-        service.close()
+    for one in made:
+        one.close()
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that would have been made."""
     made: list[float] = []
-    monkeypatch.setattr(http, "sleep", made.append)
+    monkeypatch.setattr(service, "sleep", made.append)
     return made
 
 
@@ -91,7 +92,7 @@ class TestWhatIsTriedAgain:
 
         def read(got: Answer) -> bytes:
             if got.body != b"whole":
-                raise http.unfinished("broke off")
+                raise unfinished("broke off")
             return got.body
 
         assert connect(server.url).fetch(GET, OK, read) == b"whole"
@@ -148,10 +149,10 @@ class TestBounds:
         self, server: Faulty, connect: Connect, pauses: list[float]
     ) -> None:
         server.always = answer(500)
-        patience = Patience(tries=9, total_timeout=1000)
+        retry_policy = RetryPolicy(tries=9, total_timeout=1000)
         with pytest.raises(CloudError):
-            connect(server.url, patience).send(GET, OK)
-        longest = [min(http.LONGEST_PAUSE, http.FIRST_PAUSE * 2**number) for number in range(8)]
+            connect(server.url, retry_policy).send(GET, OK)
+        longest = [min(service.LONGEST_PAUSE, service.FIRST_PAUSE * 2**number) for number in range(8)]
         assert all(0 <= pause <= most for pause, most in zip(pauses, longest, strict=True))
         assert len(set(pauses)) == 8
 
@@ -167,8 +168,8 @@ class TestBounds:
         self, wish: str, server: Faulty, connect: Connect, pauses: list[float]
     ) -> None:
         server.script.extend([answer(503, retry_after=wish), answer(200)])
-        connect(server.url, Patience()).send(GET, OK)
-        assert pauses == [http.LONGEST_WISH]
+        connect(server.url, RetryPolicy()).send(GET, OK)
+        assert pauses == [service.LONGEST_WISH]
 
     @pytest.mark.parametrize("wish", ["", "soon", "-1", formatdate(1, usegmt=True)])
     def test_nor_what_makes_no_sense(
@@ -176,30 +177,30 @@ class TestBounds:
     ) -> None:
         server.script.extend([answer(503, retry_after=wish), answer(200)])
         connect(server.url).send(GET, OK)
-        assert pauses[0] <= http.FIRST_PAUSE
+        assert pauses[0] <= service.FIRST_PAUSE
 
     def test_a_pause_that_ends_after_the_deadline_is_not_made(
         self, server: Faulty, connect: Connect, pauses: list[float]
     ) -> None:
         server.always = answer(429, retry_after="15")
         with pytest.raises(CloudError, match="429"):
-            connect(server.url, Patience(total_timeout=10)).send(GET, OK)
+            connect(server.url, RetryPolicy(total_timeout=10)).send(GET, OK)
         assert len(server.seen) == 1
         assert pauses == []
 
     def test_a_body_that_drips_in_ends_with_the_deadline(self, server: Faulty, connect: Connect) -> None:
         server.always = faulty.drip
         with pytest.raises(CloudError, match="not complete after 1 s"):
-            connect(server.url, Patience(read_timeout=5, total_timeout=1)).send(GET, OK)
+            connect(server.url, RetryPolicy(read_timeout=5, total_timeout=1)).send(GET, OK)
         assert len(server.seen) == 1
 
     def test_a_service_that_never_answers_ends_with_the_deadline(
         self, server: Faulty, connect: Connect
     ) -> None:
         server.always = faulty.silent
-        patience = Patience(read_timeout=0.2, tries=ALWAYS, total_timeout=0.5)
+        retry_policy = RetryPolicy(read_timeout=0.2, tries=ALWAYS, total_timeout=0.5)
         with pytest.raises(CloudError, match="did not answer"):
-            connect(server.url, patience).send(GET, OK)
+            connect(server.url, retry_policy).send(GET, OK)
         assert len(server.seen) <= 10
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 MOST_NAMES = 200_000
 
 
-class Room:
+class MemoryBudget:
     """Lets pieces of work in as long as there is room for the names that they are expected to hold.
 
     A piece that is larger than all the room is let in when it has the room to itself. Those inside
@@ -21,7 +21,7 @@ class Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def taken(self, names: int) -> Iterator[None]:
+    def reserved(self, names: int) -> Iterator[None]:
         """Wait until there is room for so many names, and hold it."""
         with self._changed:
             self._changed.wait_for(lambda: not self._taken or self._taken + names <= self._most)

@@ -1,0 +1,158 @@
+"""The composition root: a command line -> the configuration, and the stores and queue that it names.
+
+Nothing else asks the registry for stores and queues.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from workflow_manager import registry
+from workflow_manager.config.flags import Flags, Parsed
+from workflow_manager.config.run_config import RunConfig, configure, retry_policy
+from workflow_manager.config.run_flags import BUCKETS, GROUPS, Group
+from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.pipeline.publish import Topics
+from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
+from workflow_manager.ports import ObjectStore, Settings, TaskQueue
+
+KIND = "task-queue-kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Everything that a command needs to work on the buckets and the queue."""
+
+    config: RunConfig
+    buckets: Buckets[ObjectStore]
+    queue: TaskQueue
+
+
+def read_flags(
+    command: str, summary: str, arguments: Sequence[str], environ: Mapping[str, str], *more: Group
+) -> Parsed:
+    """Read the flags of a run, those that the chosen kind of queue adds, and the command's own.
+
+    Flags of other kinds are known too, and left aside: one deployment's template often
+    gives all of them. Those kinds are loaded only if such a flag is there.
+    """
+    chosen = Flags(command, summary, GROUPS).parse(arguments, environ).values.get(KIND)
+    first = [str(chosen)] if chosen and registry.is_queue_kind(str(chosen)) else []
+    parsed = _flags_of_kinds(command, summary, first, first, *more).parse(arguments, environ)
+    if parsed.unknown:
+        parsed = _flags_of_kinds(command, summary, registry.queue_kinds(), first, *more).parse(
+            arguments, environ
+        )
+    if chosen and not first:
+        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
+        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
+    return parsed
+
+
+def every_flag(command: str, summary: str, *more: Group) -> Flags:
+    """The flags of a run with those of all kinds of queue, for help and the reference."""
+    kinds = registry.queue_kinds()
+    return _flags_of_kinds(command, summary, kinds, kinds, *more)
+
+
+def _flags_of_kinds(
+    command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], *more: Group
+) -> Flags:
+    """The flags of a run with those of `kinds` and `more`; only the `needed` kinds may require any."""
+    groups = [*GROUPS, *more]
+    for kind in kinds:
+        options = tuple(
+            option if kind in needed else replace(option, required=False)
+            for option in registry.queue(kind).options
+        )
+        if options:
+            groups.append(Group(f"Task queue: {kind}", options))
+    return Flags(command, summary, groups)
+
+
+def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack) -> Assembly:
+    """The parts that the flags name, to be closed with `opened`.
+
+    Raises ConfigError with every mistake that can be found without sending a request.
+    """
+    mistakes = parsed.all_mistakes()
+    config, queue = None, None
+    try:
+        config = configure(parsed.values, clock_time)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    stores = open_stores(parsed, environ, opened, mistakes)
+    if not mistakes:
+        try:
+            settings = Settings(parsed.values, environ=environ, retry_policy=retry_policy(parsed.values))
+            queue = open_queue(str(parsed.values[KIND]), settings, opened)
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+    if mistakes or config is None or queue is None:
+        raise ConfigError(mistakes)
+    return Assembly(config, Buckets(*stores.values()), queue)
+
+
+def open_stores(
+    parsed: Parsed, environ: Mapping[str, str], opened: ExitStack, mistakes: list[Mistake]
+) -> dict[str, ObjectStore]:
+    """The buckets that URLs are given for, by their flags, to be closed with `opened`.
+
+    Mistakes are added to `mistakes`.
+    """
+    stores = {}
+    for bucket, identity in BUCKETS:
+        if bucket not in parsed.values:
+            continue
+        url, role = str(parsed.values[bucket]), str(parsed.values.get(identity, ""))
+        settings = Settings(identity=role, environ=environ, retry_policy=retry_policy(parsed.values))
+        try:
+            stores[bucket] = open_store(f"--{bucket}", url, settings, opened)
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+    return stores
+
+
+def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:
+    """The bucket at a URL given with `flag`, to be closed with `opened`; raises ConfigError."""
+    with _naming(flag, url):
+        store = registry.store(urlsplit(url).scheme).open(url, settings)
+    opened.callback(store.close)
+    return store
+
+
+def open_queue(kind: str, settings: Settings, opened: ExitStack) -> TaskQueue:
+    """The queue of a kind, to be closed with `opened`; raises ConfigError."""
+    with _naming("--task-queue-kind", kind):
+        queue = registry.queue(kind).open(settings)
+    opened.callback(queue.close)
+    return queue
+
+
+def run_spec(config: RunConfig, ingestion: str) -> RunSpec:
+    """What the run is to do. Runs over the same `ingestion` bucket exclude each other."""
+    scope = hashlib.sha256(ingestion.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return RunSpec(
+        config.intake,
+        config.aggregation,
+        Topics(config.intake_tasks_topic, config.aggregate_tasks_topic),
+        config.is_first,
+        Workers(config.max_list_workers, config.max_enqueue_workers, config.max_marker_workers),
+        LeaseTerms(scope, config.lease_duration.total_seconds()) if config.lease else None,
+        # One request that nobody answers is no reason yet, but a few side by side are.
+        config.request_timeout.total_seconds() / 2,
+    )
+
+
+@contextmanager
+def _naming(flag: str, value: str) -> Iterator[None]:
+    """Name the flag in mistakes that an adapter, which knows nothing of flags, has found."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(
+            mistake if mistake.flag else Mistake(flag, value, mistake.problem) for mistake in error.mistakes
+        ) from None
