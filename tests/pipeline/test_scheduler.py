@@ -297,7 +297,7 @@ class TestIsolation:
             " 3 failures (1 listing, 1 publish, 1 marker)"
         )
         facts = harness.events.seen[-1].fields
-        assert [facts[f"{kind} failures"] for kind in ("listing", "publish", "marker")] == [1, 1, 1]
+        assert [facts[f"{kind}_failures"] for kind in ("listing", "publish", "marker")] == [1, 1, 1]
 
     def test_a_listing_out_of_order_is_refused_rather_than_believed(self, harness: Harness) -> None:
         harness.ingest("agg", IN_INTAKE, "b")
