@@ -24,7 +24,7 @@ demo: $(VENV)/.runtime
 
 # The loop to work in. The linters and mypy, which has a cache, run beside the tests.
 quick: $(VENV)/.dev
-	$(MAKE) --no-print-directory --jobs 2 --output-sync quick-lint quick-test
+	$(MAKE) --no-print-directory --jobs 2 quick-lint quick-test
 
 .PHONY: quick-lint quick-test
 quick-lint:

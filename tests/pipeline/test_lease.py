@@ -137,6 +137,11 @@ def test_a_lease_is_no_marker(store: FaultyStore) -> None:
 
 
 class TestRuns:
+    @pytest.fixture(autouse=True)
+    def _hasty(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Hardly any pause between the looks at the lease of another run."""
+        monkeypatch.setattr(leases, "FIRST_PAUSE", 0.005)
+
     def test_a_run_leaves_the_work_to_another_without_having_failed(self) -> None:
         harness = Harness()
         harness.ingest("agg", IN_INTAKE, "b")
@@ -161,8 +166,7 @@ class TestRuns:
         assert harness.run(lease=TERMS).succeeded
         other.end()
 
-    def test_pairs_of_runs_at_once_repeat_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(leases, "FIRST_PAUSE", 0.005)
+    def test_pairs_of_runs_at_once_repeat_nothing(self) -> None:
         for _ in range(10):
             harness = Harness()
             for number in range(50):
