@@ -129,11 +129,15 @@ def _whose(store: ObjectStore, *, is_first: bool) -> str:
     )
     found = {infix for name in names for infix in (peer, own) if name.endswith(tuple(suffixes(infix)))}
     if found == {own}:
-        given = "with" if is_first else "without"
+        us = (
+            "the first processor, which is us with"
+            if is_first
+            else "the other processor, which is us without"
+        )
         raise StorageError(
             "use",
             f"{store.url} as the peer's bucket",
-            f"its names have {own}, and {given} --is-first the peer's have {peer}",
+            f"its names have {own}: it seems to belong to {us} --is-first",
             "correct --is-first, or --peer-validation-input if that is our own bucket",
         )
     return f"names have {' and '.join(sorted(found))}" if found else "no validations found so far"
