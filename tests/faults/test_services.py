@@ -180,7 +180,7 @@ def test_one_failure_of_each_kind_affects_only_itself_and_is_told(cloud: Cloud, 
     )
     told = file.read_text()
     for kind, count in (("listing", 1), ("publish", 2), ("marker", 1)):
-        assert finished[f"{kind} failures"] == count
+        assert finished[f"{kind}_failures"] == count
         assert f'workflow_manager_failures{{kind="{kind}"}} {count}.0' in told
     assert "workflow_manager_last_failure_seconds" in told
     assert len(cloud.markers()) == 23
