@@ -10,8 +10,9 @@ from workflow_manager.core.names import Batch
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.task_messages import IntakeTask
 from workflow_manager.observe.event import Severity
-from workflow_manager.observe.events import AggregationSkipped, RunStopping, TaskScheduled
+from workflow_manager.observe.events import AggregationSkipped, TaskScheduled
 from workflow_manager.observe.logs import Logs, printable
+from workflow_manager.observe.stop_events import RunStopping
 
 TASK = IntakeTask("kittens-seen", Batch("2026/11/23/03/05", "b8a5"))
 SCHEDULED = TaskScheduled(TASK, "intake", "trace-1")
@@ -45,10 +46,10 @@ def test_a_json_line_has_what_google_cloud_logging_reads_and_the_tasks_facts() -
 
 
 def test_a_line_of_text_is_short_and_colour_is_an_extra() -> None:
-    assert written(RunStopping("SIGTERM received"), json_lines=False) == (
-        "12:00:01 ERROR   stopping early: SIGTERM received\n"
+    assert written(RunStopping("SIGTERM received", interrupted=True), json_lines=False) == (
+        "12:00:01 WARNING stopping early: SIGTERM received\n"
     )
-    assert "\x1b[" in written(RunStopping("x"), json_lines=False, colour=True)
+    assert "\x1b[" in written(RunStopping("x", interrupted=False), json_lines=False, colour=True)
 
 
 def test_less_severe_events_are_left_out() -> None:

@@ -18,8 +18,9 @@ from workflow_manager.core.report import RunReport
 from workflow_manager.errors import MetricsError
 from workflow_manager.flag_types import written
 from workflow_manager.observe.event import Severity
-from workflow_manager.observe.events import MetricsBounded, MetricsFailed, RunGivenUp
+from workflow_manager.observe.events import MetricsBounded, MetricsFailed
 from workflow_manager.observe.logs import Logs
+from workflow_manager.observe.stop_events import RunGivenUp
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer
 
@@ -44,20 +45,21 @@ def run(arguments: Sequence[str]) -> int:
         config = parts.config
         logs = terminal_logs(config)
         queue = None if config.dry_run else parts.queue
-        scheduler = Scheduler(parts.buckets, queue, run_spec(config, parts.buckets.ingestion.url), logs)
+        scheduler = Scheduler(parts.buckets, queue, run_spec(parts), logs)
         with (
             one_cpu(),
             cpu_profile(config.cpuprofile),
             memory_profile(config.memprofile),
             interruptible(
-                scheduler.stop,
+                scheduler.interrupt,
+                scheduler.time_out,
                 lambda: give_up(scheduler, config, logs),
                 config.shutdown_grace,
                 config.run_timeout,
             ) as interruption,
         ):
             report = scheduler.run()
-    # A run that leaves the work to another must not put its own figures in the place of the other's.
+    # A run that leaves the work to another must not replace the other's figures with its own.
     delivered = config.dry_run or report.superseded or deliver_metrics(config, report, logs)
     if sys.stdout.isatty():
         from workflow_manager.cli import summary  # noqa: PLC0415 (rich is for terminals only)
@@ -72,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
 def give_up(scheduler: Scheduler, config: RunConfig, observer: Observer) -> None:
     """Say that a run did not end in time, in the logs and in the metrics, before it is ended by force."""
     report = scheduler.progress()
-    observer.notify(RunGivenUp(written(config.shutdown_grace)))
+    observer.notify(RunGivenUp(written(config.shutdown_grace), report.interrupted))
     if not config.dry_run:
         deliver_metrics(config, report, observer)
 

@@ -6,7 +6,8 @@ marked persistent. One that no queue takes is returned, and so fails.
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -38,7 +39,8 @@ class RabbitQueue:
     )
     limits: ClassVar[Limits] = Limits(messages=100, request_bytes=16_000_000, message_bytes=16_000_000)
 
-    def __init__(self, parameters: "URLParameters", *, declares: bool) -> None:
+    def __init__(self, parameters: "URLParameters", until: Callable[[], float], *, declares: bool) -> None:
+        self._until = until
         self._parameters = parameters
         self._declares = declares
         self._mine = threading.local()
@@ -61,7 +63,11 @@ class RabbitQueue:
         parameters.socket_timeout = settings.retry_policy.connect_timeout
         parameters.stack_timeout = settings.retry_policy.read_timeout
         parameters.blocked_connection_timeout = settings.retry_policy.read_timeout
-        return cls(parameters, declares=bool(settings.options.get("rabbitmq-declare-queues")))
+        return cls(
+            parameters,
+            settings.retry_policy.until,
+            declares=bool(settings.options.get("rabbitmq-declare-queues")),
+        )
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Declare the queues if the settings say so."""
@@ -75,6 +81,9 @@ class RabbitQueue:
 
         outcomes: list[QueueError | None] = []
         for message in messages:
+            if time.monotonic() >= self._until():
+                error = QueueError("publish to", f"queue {topic!r}", "there was no time left to send it")
+                return [*outcomes, *[error] * (len(messages) - len(outcomes))]
             try:
                 with self._translated("publish to", topic):
                     self._send(topic, message)

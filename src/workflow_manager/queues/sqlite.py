@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, Settings, never
 
 if TYPE_CHECKING:
     import sqlite3
@@ -85,8 +85,11 @@ class SqliteQueue:
     # A request is what a run that is killed may repeat: no more than pays for the disk's part of it.
     limits: ClassVar[Limits] = Limits(messages=100, request_bytes=16_000_000, message_bytes=16_000_000)
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: str, clock: Callable[[], float] = time.time, until: Callable[[], float] = never
+    ) -> None:
         self._path = path
+        self._until = until
         self._clock = clock
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -94,7 +97,7 @@ class SqliteQueue:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The queue in the file that the settings name."""
-        return cls(str(settings.options["sqlite-path"]))
+        return cls(str(settings.options["sqlite-path"]), until=settings.retry_policy.until)
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Make the file if it is not there. Topics need no preparation."""
@@ -195,8 +198,10 @@ class SqliteQueue:
         """One transaction at a time: SQLite has one writer in any case. Translates its errors."""
         import sqlite3  # noqa: PLC0415 (only runs that use this queue should load it)
 
-        deadline = monotonic() + _BUSY_TIMEOUT
+        deadline = min(monotonic() + _BUSY_TIMEOUT, self._until())
         with self._lock:
+            if monotonic() >= self._until():
+                raise QueueError(operation, f"the queue {self._path}", "there was no time left to do it")
             try:
                 if self._connection is None:
                     self._connection = self._connect(deadline, make=make)
