@@ -95,21 +95,28 @@ class RedisQueue:
     @contextmanager
     def _cut_off(self) -> Iterator[None]:
         """Break the connections off if what is done within has not ended when it must be over."""
+        from redis.exceptions import TimeoutError as Late  # noqa: PLC0415 (as above)
+
         until = self._retry_policy.until
         if until() == math.inf:
             yield
             return
-        ended = threading.Event()
+        ended, cut = threading.Event(), threading.Event()
 
         def watch() -> None:
             while not ended.wait(max(0.0, until() - time.monotonic())):
                 if time.monotonic() >= until():  # it may have been moved meanwhile
+                    cut.set()
                     self._client.connection_pool.disconnect(inuse_connections=True)
                     return
 
         threading.Thread(target=watch, name="redis deadline", daemon=True).start()
         try:
             yield
+        except Exception as error:
+            if cut.is_set():  # the client trips over its closed socket in many ways
+                raise Late("there was no answer before the time was over") from error
+            raise
         finally:
             ended.set()
 
