@@ -33,7 +33,7 @@ def utc_now() -> datetime:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do one pass; the exit status: 0 all scheduled, 1 something failed, 130 or 143 interrupted."""
+    """Do one pass; the exit status: 0 all scheduled, 1 something failed, 128 + n ended by signal n."""
     environ = dict(os.environ)
     parsed = read_flags("run", SUMMARY, arguments, environ)
     if parsed.wants_help:
