@@ -553,3 +553,23 @@ class TestFaultsOfOurOwn:
         assert report.failure_count
         assert len(harness.taken_in()) <= 3 * workers + mark.most_ahead(workers)
         assert harness.events.seen[-1].name == "run.finished"
+
+    def test_one_that_raises_for_each_marker_for_which_there_is_room(self, harness: Harness) -> None:
+        harness.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
+        for number in range(100):
+            harness.ingest("agg", IN_INTAKE, f"b{number:03}")
+        harness.own.fails = lambda operation, name: operation == "put"
+        all_of_them = threading.Barrier(mark.FIRST_AHEAD)
+        notify = harness.events.notify
+
+        def fragile(*events: Event) -> None:
+            notify(*events)
+            if events[0].name == "marker.failed":
+                all_of_them.wait(20)
+                raise ValueError("an observer must not raise")
+
+        harness.events.notify = fragile  # type: ignore[method-assign] # breaks its promise
+        report = harness.run()
+        assert len(harness.taken_in()) == mark.FIRST_AHEAD
+        assert report.total().intake_tasks_left == 100 - mark.FIRST_AHEAD
+        assert report.failed[Kind.MARKER]

@@ -109,8 +109,10 @@ class MarkerWriter:
             marked = self._write(task)
         except BaseException as error:
             # Nothing can be marked any more, and whoever waits for room must come to know.
-            self._unmarked_limit.give_back(1, marked=False)
-            self._ledger.stop(f"markers can no longer be written: {error!r}", Kind.MARKER)
+            try:
+                self._ledger.stop(f"markers can no longer be written: {error!r}", Kind.MARKER)
+            finally:
+                self._unmarked_limit.give_back(1, marked=False)
             raise
         # One that will not be marked keeps its room, as long as the run goes on in spite of it.
         if marked or self._unmarked > MOST_UNMARKED:
