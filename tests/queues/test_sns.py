@@ -304,7 +304,8 @@ class TestTopicsThatTakeLongMessages:
         assert forms(server)[0]["Action"] == ["GetTopicAttributes"]
 
     def test_a_check_shows_it(self, server: Faulty, connect: Connect) -> None:
-        server.always = answer(200, self.ATTRIBUTES.format(self.SIZE).encode())
+        refused = b"<ErrorResponse><Error><Code>AuthorizationError</Code></Error></ErrorResponse>"
+        server.script.extend([answer(200, self.ATTRIBUTES.format(self.SIZE).encode()), answer(403, refused)])
         assert "takes messages of 1048576 bytes (MaximumMessageSize)" in connect(server.url).check(TOPIC)
 
     def test_a_missing_permission_is_named(self, server: Faulty, connect: Connect) -> None:

@@ -43,9 +43,13 @@ _ABOUT = {
     "intake_tasks_scheduled": "intake tasks that the queue acknowledged",
     "intake_tasks_skipped_due_to_marker": "intake tasks not scheduled because their marker exists",
     "intake_tasks_failed": "intake tasks that could not be published, or not be marked",
+    "intake_tasks_left": "intake tasks not tried because the run stopped early; left for the next run",
     "aggregation_tasks_scheduled": "aggregation tasks that the queue acknowledged",
     "aggregation_tasks_skipped_due_to_marker": "aggregation tasks not scheduled because their marker exists",
     "aggregation_tasks_failed": "aggregation tasks that could not be decided, published or marked",
+    "aggregation_tasks_left": (
+        "aggregation tasks not decided or not tried because the run stopped early; left for the next run"
+    ),
     "number_of_batches_in_aggregation": "batches in the aggregation task that was scheduled",
 }
 _RUN_GAUGES = {
@@ -152,9 +156,10 @@ def write(report: RunReport, ended: float, path: Path, labels: Mapping[str, str]
 
 
 def _outcome(report: RunReport, ended: float) -> dict[str, float]:
+    """The gauges of a run's end; of one that a signal ended without any failure, none."""
     if report.succeeded:
         return {LAST_SUCCESS: ended, RUNTIME: report.runtime_seconds}
-    return {LAST_FAILURE: ended}
+    return {LAST_FAILURE: ended} if report.failure_count else {}
 
 
 def _registry(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, Settings, never
 from workflow_manager.queues.sqlite_file import SqliteFile
 
 if TYPE_CHECKING:
@@ -64,14 +64,16 @@ class SqliteQueue:
     # A request is what a run that is killed may repeat: no more than pays for the disk's part of it.
     limits: ClassVar[Limits] = Limits(messages=100, request_bytes=16_000_000, message_bytes=16_000_000)
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
-        self._file = SqliteFile(path)
+    def __init__(
+        self, path: str, clock: Callable[[], float] = time.time, until: Callable[[], float] = never
+    ) -> None:
+        self._file = SqliteFile(path, until)
         self._clock = clock
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The queue in the file that the settings name."""
-        return cls(str(settings.options["sqlite-path"]))
+        return cls(str(settings.options["sqlite-path"]), until=settings.retry_policy.until)
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Make the file and the topics, unless they are there."""
