@@ -9,7 +9,7 @@ from workflow_manager.assembly import every_flag
 from workflow_manager.cli import sample, tasks
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE
-from workflow_manager.observe import events
+from workflow_manager.observe import events, found
 from workflow_manager.observe.event import Event
 
 _FLAGS = """\
@@ -85,7 +85,8 @@ def _groups(flags: Flags) -> Iterator[str]:
 
 def _events() -> Iterator[type[Event]]:
     """All events, in the order of their names."""
-    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    names = {**vars(events), **vars(found)}
+    kinds = [kind for kind in names.values() if isinstance(kind, type) and issubclass(kind, Event)]
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
 

@@ -32,14 +32,20 @@ class Figures:
 
 
 FIGURES = tuple(figure.name for figure in fields(Figures))
+# What was found in the buckets, which is known when an aggregation has been read.
+FOUND = FIGURES[: FIGURES.index("malformed_objects_found")]
 
 
 class Kind(StrEnum):
-    """What failed: a bucket could not be read, a task not be published, or one that was not be marked."""
+    """What failed: a bucket could not be read, a task not be published, or one that was not be marked.
+
+    An aggregation whose window overlaps one that is marked is an `overlap`.
+    """
 
     LISTING = "listing"
     PUBLISH = "publish"
     MARKER = "marker"
+    OVERLAP = "overlap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class RunReport:
 
     `failures` holds the first of them for people to read, `failed` says how many of each
     kind there were. `stopped` is why the run ended before everything was looked at, if it did.
-    `superseded` says that it left everything to another run that was at work.
+    `superseded` says that it left everything to another run that was at work. Of very many
+    aggregations, those of which all figures are 0 are not in `figures`; `unnamed` says how many.
     """
 
     dry_run: bool
@@ -66,6 +73,12 @@ class RunReport:
     stopped: str = ""
     runtime_seconds: float = 0.0
     superseded: bool = False
+    unnamed: int = 0
+
+    @property
+    def aggregations(self) -> int:
+        """How many aggregations there were, with those that have nothing to tell."""
+        return len(self.figures.keys() - {""}) + self.unnamed
 
     @property
     def failure_count(self) -> int:
