@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("no deadline", deadline=None)  # a loaded machine is no fault
+settings.load_profile("no deadline")
 pytest_plugins = ("servers.fixtures", "support.tally")
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from support.command import Deployment, call
 
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "add-a-task-queue.md").read_text()
 QUEUE, PROJECT, TEST = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)
-NOW = ("--now", "2026-11-23T04:20:00Z")
+NOW = ("--now", "2026-11-23T04:20:00Z", "--batch-ids=any")
 
 
 @pytest.fixture

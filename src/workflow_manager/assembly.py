@@ -167,6 +167,9 @@ def run_spec(parts: Assembly) -> RunSpec:
         lease if config.lease else None,
         # One request that nobody answers is no reason yet, but a few side by side are.
         config.request_timeout.total_seconds() / 2,
+        batch_ids=config.batch_ids,
+        allow_overlapping_windows=config.allow_overlapping_windows,
+        names_incomplete=config.log_level == "debug",
     )
 
 

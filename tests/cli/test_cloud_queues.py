@@ -19,7 +19,8 @@ from support.command import Deployment, call
 # The command of this environment, which has the extras: the wheel's own has none.
 COMMAND = Path(sys.executable).with_name("workflow-manager")
 # The intake window begins on the 22nd at 04:20, and the aggregation window is that day from 16:00.
-NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=24h", "--aggregation-period=8h", "--grace-period=4h")
+WINDOWS = ("--intake-max-age=24h", "--aggregation-period=8h", "--grace-period=4h")
+NOW = ("--now=2026-11-23T04:20:00Z", *WINDOWS, "--batch-ids=any")
 AGGREGATIONS = ("kittens-seen", "puppies-heard")
 HOURS = range(5, 25)
 BATCHES = range(50)  # of each aggregation in each hour

@@ -30,6 +30,8 @@ NOW = (
     "8h",
     "--grace-period",
     "4h",
+    "--batch-ids",
+    "any",
 )
 IN_BOTH = "agg/2026/11/22/17/05"
 
@@ -310,8 +312,8 @@ class TestBadInput:
             "sp ace",
             "ünï💶",
             "per%cent",
-            "new\nline",
-            "\x1b[31mred",
+            "bi\u202edi",
+            "line\u2028separator",
             "-dash",
             "x" * 200,
             "quote'\"",

@@ -8,7 +8,7 @@ import pytest
 
 from support.command import Deployment, Outcome, call
 
-NOW = ("--now", "2026-11-23T04:20:00Z")
+NOW = ("--now", "2026-11-23T04:20:00Z", "--batch-ids=any")
 
 
 @pytest.fixture

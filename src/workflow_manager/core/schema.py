@@ -5,7 +5,12 @@ from typing import Any
 _TIME = {"type": "string", "pattern": "^[0-9]{4}(/[0-9]{2}){4}$", "description": "YYYY/MM/DD/HH/MM, UTC"}
 _TRACE = {"type": "string", "format": "uuid", "description": "new for each message; log lines have it, too"}
 _AGGREGATION = {"type": "string", "minLength": 1, "description": "what is aggregated"}
-_BATCH = {"type": "string", "minLength": 1, "pattern": "^[^/]+$", "description": "usually a UUID"}
+_BATCH = {
+    "type": "string",
+    "minLength": 1,
+    "pattern": "^[^/]+$",
+    "description": "a UUID, unless run with --batch-ids=any",
+}
 
 
 def _message(title: str, properties: dict[str, Any]) -> dict[str, Any]:

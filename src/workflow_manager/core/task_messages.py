@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workflow_manager.core.characters import escaped
 from workflow_manager.core.names import Batch, aggregate_marker, intake_marker, path_time
 from workflow_manager.core.windows import Window
 
@@ -62,4 +63,4 @@ Task = IntakeTask | AggregationTask
 
 
 def _encode(body: Mapping[str, object]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return escaped(json.dumps(body, ensure_ascii=False, separators=(",", ":"))).encode()

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
 from workflow_manager.core.names import (
@@ -18,9 +18,11 @@ from workflow_manager.core.plan import Skip, plan_intake
 from workflow_manager.core.windows import HOUR, MINUTE, Window, floor
 from workflow_manager.errors import StorageError
 from workflow_manager.observe.events import IntakeSkipped
+from workflow_manager.observe.found import BatchIncomplete
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
+from workflow_manager.ports import Bucket
 
 # When so many names of a range have been read, it is considered whether to split what remains,
 SPLIT_AFTER = 1000
@@ -59,14 +61,21 @@ class HoursReader:
     are read here.
     """
 
-    def __init__(self, context: RunContext, aggregation: str, window: Window, split: Split | None) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        aggregation: str,
+        window: Window,
+        malformed: MalformedNames,
+        split: Split | None,
+    ) -> None:
         self._context = context
         self._id = aggregation
         self._prefix = f"{aggregation}/"
         self._window = window
         self._split = split
         self._reading = Reading()
-        self._malformed = MalformedNames(aggregation)
+        self._malformed = malformed
         taken_in = window.overlap(context.intake)
         self._markers = IntakeMarkers(context.own, marker_range(aggregation, taken_in)) if taken_in else None
 
@@ -74,7 +83,8 @@ class HoursReader:
         """Deal with the hours of the range."""
         context = self._context
         pages = self._watched(in_order(context.ingestion, batch_range(self._id, self._window)))
-        ingestions = by_hour(pages, self._prefix, INGESTION, self._malformed.strays(context.ingestion))
+        strays = self._malformed.strays(context.ingestion)
+        ingestions = by_hour(pages, self._prefix, INGESTION, context.batch_ids, strays)
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
                 if context.ledger.stopped:
@@ -84,8 +94,6 @@ class HoursReader:
         except StorageError as error:
             self._reading.fail()
             context.failed(self._id, REST_LEFT, error)
-        finally:
-            self._malformed.report(context.ledger, context.observer)
         return self._reading
 
     def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
@@ -130,10 +138,13 @@ class HoursReader:
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         context = self._context
-        found = ingested.batches(Part.ALL) if ingested else HourOfBatches()
+        found = self._that_can_be_marked(ingested.batches(Part.ALL) if ingested else HourOfBatches())
         self._malformed.add(context.ingestion, found.malformed)
         validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
         self._malformed.add(context.peer, validations.malformed)
+        if context.names_incomplete:
+            self._name_incomplete(context.ingestion, found)
+            self._name_incomplete(context.peer, validations)
         self._take_in(hour, found.within(context.intake))
         self._keep(found.within(context.aggregation), validations)
 
@@ -144,13 +155,12 @@ class HoursReader:
             ingestions_found=len(found.ready),
             incomplete_ingestions_found=len(found.incomplete),
         )
-        ready = [batch for batch in found.ready if self._can_be_marked(batch)]
-        if not ready or self._markers is None:
+        if not found.ready or self._markers is None:
             return
         try:
             if not context.may_schedule():
                 return
-            plan = plan_intake(self._id, ready, self._markers.of(hour))
+            plan = plan_intake(self._id, found.ready, self._markers.of(hour))
         except StorageError as error:
             self._markers = None
             context.failed(self._id, INTAKE_LEFT, error)
@@ -183,17 +193,27 @@ class HoursReader:
         try:
             pages = in_order(context.peer, batch_range(self._id, window))
             strays = self._malformed.strays(context.peer)
-            yield from by_hour(pages, self._prefix, context.peer_infix, strays)
+            yield from by_hour(pages, self._prefix, context.peer_infix, context.batch_ids, strays)
         except StorageError as error:
             self._reading.fail()
             context.failed(self._id, AGGREGATION_LEFT, error)
 
-    def _can_be_marked(self, batch: Batch) -> bool:
-        """Whether a marker for this batch can exist. Published without one, it would be repeated for ever."""
-        problem = self._context.own.unstorable(intake_marker(self._id, batch))
-        if problem is not None:
-            name = f"{self._id}/{batch.time}/{batch.id}"
-            self._malformed.add(
-                self._context.ingestion, [Malformed(name, f"no marker for it can be written: {problem}")]
-            )
-        return problem is None
+    def _that_can_be_marked(self, found: HourOfBatches) -> HourOfBatches:
+        """The same with those batches as malformed whose intake marker cannot be stored.
+
+        Published without a marker, their intake would be repeated for ever; and what is not
+        taken in must not be aggregated either, as the peer cannot have its share of it.
+        """
+        ready = []
+        for batch in found.ready:
+            if problem := self._context.own.unstorable(intake_marker(self._id, batch)):
+                name = f"{self._id}/{batch.time}/{batch.id}"
+                found.malformed.append(Malformed(name, f"no marker for it can be written: {problem}"))
+            else:
+                ready.append(batch)
+        return replace(found, ready=ready)
+
+    def _name_incomplete(self, store: Bucket, found: HourOfBatches) -> None:
+        """Say of each incomplete batch what it has; one by one, as an hour can hold very many."""
+        for batch, parts in found.incomplete.items():
+            self._context.observer.notify(BatchIncomplete(self._id, store.url, batch, parts))
