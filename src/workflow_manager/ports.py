@@ -6,7 +6,7 @@ passes the same one, and so must anyone else's.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from workflow_manager.errors import QueueError
 from workflow_manager.observe.event import Event
@@ -138,6 +138,18 @@ class Limits:
     message_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class TopicLimit:
+    """How long a message one topic takes, in bytes, and the setting of the service that says so.
+
+    `most_bytes` is the highest value that the setting can have.
+    """
+
+    message_bytes: int
+    setting: str
+    most_bytes: int
+
+
 class TaskQueue(Protocol):
     """Where tasks are published, under topics. Safe for use by many threads.
 
@@ -174,6 +186,19 @@ class TaskQueue(Protocol):
 
     def close(self) -> None:
         """Give back connections and files. Nothing is called after this."""
+        ...
+
+
+@runtime_checkable
+class TopicLimited(Protocol):
+    """What a TaskQueue can have besides: topics that are set to take more than `limits` says.
+
+    `publish` then takes a message that is over `limits` but within its topic's limit, in a request
+    of its own.
+    """
+
+    def topic_limit(self, topic: str) -> TopicLimit:
+        """Ask the service for the topic's limit; raises QueueError if it does not say."""
         ...
 
 

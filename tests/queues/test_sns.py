@@ -11,7 +11,7 @@ from servers import moto
 from servers.faulty import Fault, Faulty, answer, faulty, reset
 from servers.fixtures import KEYS
 from workflow_manager.errors import ConfigError, QueueError
-from workflow_manager.ports import Message, RetryPolicy, Settings
+from workflow_manager.ports import Message, RetryPolicy, Settings, TopicLimit
 from workflow_manager.queues.sns import SnsQueue
 from workflow_manager.testing.queue_contract import messages
 
@@ -232,3 +232,37 @@ class TestSettings:
         queue.prepare([TOPIC, f"{TOPIC}.fifo", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:intake"])
         with pytest.raises(QueueError, match="could not use topic intake: it is not the ARN of a topic"):
             queue.prepare([TOPIC, "intake"])
+
+
+class TestTopicsThatTakeLongMessages:
+    ATTRIBUTES = (
+        "<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes>"
+        "<entry><key>Owner</key><value>123456789012</value></entry>{}"
+        "</Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>"
+    )
+    SIZE = "<entry>\n <key>MaximumMessageSize</key>\n <value>1048576</value></entry>"
+
+    @pytest.mark.parametrize(("entry", "size"), [(SIZE, 1_048_576), ("", 262_144)])
+    def test_the_limit_is_what_the_attribute_says(
+        self, entry: str, size: int, server: Faulty, connect: Connect
+    ) -> None:
+        server.always = answer(200, self.ATTRIBUTES.format(entry).encode())
+        limit = connect(server.url).topic_limit(TOPIC)
+        assert limit == TopicLimit(size, "MaximumMessageSize", 1_048_576)
+        assert forms(server)[0]["Action"] == ["GetTopicAttributes"]
+
+    def test_a_check_shows_it(self, server: Faulty, connect: Connect) -> None:
+        server.always = answer(200, self.ATTRIBUTES.format(self.SIZE).encode())
+        assert "takes messages of 1048576 bytes (MaximumMessageSize)" in connect(server.url).check(TOPIC)
+
+    def test_a_missing_permission_is_named(self, server: Faulty, connect: Connect) -> None:
+        server.always = error(403, "AuthorizationError")
+        with pytest.raises(QueueError, match="sns:GetTopicAttributes on the topic"):
+            connect(server.url).topic_limit(TOPIC)
+
+    def test_a_long_message_is_sent_whole(self, server: Faulty, connect: Connect) -> None:
+        server.always = outcome([0])  # moto has no topics that take more than 256 KiB
+        body = "x" * 1_048_576
+        assert connect(server.url).publish(TOPIC, [Message(body.encode(), "a", "k")]) == [None]
+        (form,) = forms(server)
+        assert form["PublishBatchRequestEntries.member.1.Message"] == [body]

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from workflow_manager.core.report import Kind
-from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
-from workflow_manager.errors import MessageTooLargeError, QueueError, explain
+from workflow_manager.core.task_messages import IntakeTask, Task
+from workflow_manager.errors import QueueError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
-from workflow_manager.observe.wording import describe
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.mark import MarkerWriter
+from workflow_manager.pipeline.message_limits import MessageLimits
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
 
@@ -60,6 +60,7 @@ class Publisher:
     ) -> None:
         self._permission = permission
         self._queue = queue
+        self._limits = MessageLimits(queue)
         self._topics = topics
         self._marker = marker
         self._ledger = ledger
@@ -78,12 +79,11 @@ class Publisher:
         self._stage.drain()
 
     def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
-        limit = self._queue.limits.message_bytes
         for task in tasks:
             trace_id = str(uuid.uuid4())
             body = task.message(trace_id)
-            if len(body) > limit:
-                self._failed(task, _too_large(task, len(body), limit))
+            if error := self._limits.refusal(task, self._topics.of(task), len(body)):
+                self._failed(task, error)
             else:
                 yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker))
 
@@ -145,7 +145,10 @@ class Publisher:
 
 
 def requests(outgoing: Iterable[Outgoing], limits: Limits) -> Iterator[list[Outgoing]]:
-    """Group messages, in order, into requests that the queue takes: none is empty or over a limit."""
+    """Group messages, in order, into requests that the queue takes: none is empty or over a limit.
+
+    A message that is longer than a request may be, since its topic takes more, goes alone.
+    """
     request: list[Outgoing] = []
     size = 0
     for out in outgoing:
@@ -163,17 +166,6 @@ def _as_queue_error(error: Exception, topic: str) -> QueueError:
     if isinstance(error, QueueError):
         return error
     return QueueError("publish to", f"topic {topic}", explain(error))
-
-
-def _too_large(task: Task, size: int, limit: int) -> MessageTooLargeError:
-    return MessageTooLargeError(
-        "publish",
-        describe(task),
-        f"its message has {size} bytes, and the queue takes at most {limit}",
-        "aggregate shorter windows: lower --aggregation-period, on both processors alike"
-        if isinstance(task, AggregationTask)
-        else "the names of the aggregation and the batch are too long for this queue",
-    )
 
 
 class DryRunPublisher:

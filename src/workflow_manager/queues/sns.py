@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from workflow_manager.clouds import aws_batch_requests
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, Settings, TopicLimit
 
 _ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]+:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 _DIALECT = aws_batch_requests.Dialect(
@@ -21,7 +21,11 @@ _DIALECT = aws_batch_requests.Dialect(
     target="TopicArn",
     entry="PublishBatchRequestEntries.member",
     body="Message",
-    permissions={"publish to": "sns:Publish", "find": "sns:GetTopicAttributes, which only this check needs,"},
+    permissions={
+        "publish to": "sns:Publish",
+        "find": "sns:GetTopicAttributes, which a run needs only for messages over 256 KiB,",
+        "ask for the limit of": "sns:GetTopicAttributes",
+    },
 )
 
 
@@ -58,9 +62,20 @@ class SnsQueue:
     def check(self, topic: str) -> str:
         """See TaskQueue."""
         self.prepare([topic])
-        self._sender.ask("find", topic, "GetTopicAttributes", {"TopicArn": topic})
-        return f"the topic is there, as {self._sender.who}"
+        limit = self._limit("find", topic)
+        return (
+            f"the topic is there, as {self._sender.who}; "
+            f"it takes messages of {limit.message_bytes} bytes ({limit.setting})"
+        )
+
+    def topic_limit(self, topic: str) -> TopicLimit:
+        """See TopicLimited."""
+        return self._limit("ask for the limit of", topic)
 
     def close(self) -> None:
         """See TaskQueue."""
         self._sender.close()
+
+    def _limit(self, operation: str, topic: str) -> TopicLimit:
+        answer = self._sender.ask(operation, topic, "GetTopicAttributes", {"TopicArn": topic})
+        return aws_batch_requests.topic_limit(answer)
