@@ -117,7 +117,7 @@ def test_a_broken_connection_is_made_anew_and_nobody_waits_for_ever(
         confirmed += list(queue.publish(topic, messages(50, str(number)))).count(None)
         proxy.break_all()
     with ThreadPoolExecutor(10) as pool:
-        breaking = pool.submit(lambda: [proxy.break_all() for _ in range(200)])
+        breaking = pool.submit(_break_again_and_again, proxy)
         confirmed += sum(pool.map(lambda _: _confirmed(queue, topic), range(50)))
         breaking.result()
     assert list(queue.publish(topic, messages(1))) == [None]
@@ -131,6 +131,11 @@ def test_a_server_that_says_nothing_is_not_waited_for(recwarn: pytest.WarningsRe
         with opened(url, impatient) as queue, pytest.raises(QueueError, match="--rabbitmq-url"):
             queue.publish("intake", messages(1))
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def _break_again_and_again(proxy: CountingProxy) -> None:
+    for _ in range(200):
+        proxy.break_all()
 
 
 def _confirmed(queue: RabbitQueue, topic: str) -> int:

@@ -131,10 +131,12 @@ class Files(Deployment):
             return []
         flags = ["--sqlite-path", str(self._database), "--topic", "intake", "--json"]
         listed = call(self.command, ["tasks", "list", *flags])
+        if "there is no such topic" in listed.stderr:  # a run was killed before it made them
+            return []
         assert listed.status == 0, listed.stderr
         lines = listed.stdout.splitlines()
         new, self._seen = lines[self._seen :], len(lines)
-        return [json.loads(line)["batch-id"] for line in new]
+        return [json.loads(line)["message"]["batch-id"] for line in new]
 
     def _bucket(self, name: str) -> LocalStore:
         (self._directory / name).mkdir()
