@@ -18,7 +18,7 @@ from workflow_manager.clouds import google
 from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
 from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
 from workflow_manager.clouds.service import Service, require
-from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.errors import ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
@@ -174,7 +174,7 @@ class GcsStore:
         try:
             yield
         except CloudError as error:
-            where = f"{self.url}/{name!r}" if name else self.url
+            where = location(self.url, name)
             who = self._who()
             advice = error.advice or _advice(error, operation, who)
             raise StorageError(operation, f"{where} as {who}", error.cause, advice) from error

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.errors import ConfigError, Mistake, StorageError, escaped, location
 from workflow_manager.ports import Settings
 
 # Files of our own that are not objects, such as those that are still being written.
@@ -230,7 +230,7 @@ class LocalStore:
     def _written(self, key: str, body: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         """A durable temporary file, the name that it is to get, and the directory that both are in."""
         if problem := self.unstorable(key):
-            raise StorageError("write", f"{self.url}/{key!r}", problem)
+            raise StorageError("write", location(self.url, key), problem)
         with self._directory(key, make=True) as (name, directory):
             temporary = RESERVED + uuid.uuid4().hex.encode()
             try:
@@ -251,9 +251,9 @@ class LocalStore:
             yield
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0, "check the disk and the directory")
-            where = f" ({os.fsdecode(error.filename)!r})" if error.filename else ""
-            subject = f"{self.url}/{name!r}" if name else self.url
-            raise StorageError(operation, subject, f"{error.strerror}{where}", advice) from error
+            where = f" ({escaped(os.fsdecode(error.filename))})" if error.filename else ""
+            cause = f"{error.strerror}{where}"
+            raise StorageError(operation, location(self.url, name), cause, advice) from error
 
 
 def _is_object(name: bytes, directory: int) -> bool:

@@ -17,7 +17,7 @@ from workflow_manager.clouds import aws
 from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
 from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
 from workflow_manager.clouds.service import Service, require
-from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.errors import ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
@@ -197,7 +197,7 @@ class S3Store:
         try:
             yield
         except CloudError as error:
-            where = f"{self.url}/{name!r}" if name else self.url
+            where = location(self.url, name)
             advice = error.advice or _advice(error, operation, self._who)
             raise StorageError(operation, f"{where} as {self._who}", error.cause, advice) from error
 
