@@ -26,6 +26,7 @@ T = TypeVar("T")
 _SCHEMES = ("nats", "tls", "ws", "wss")
 _CONNECT_TRIES = 3
 _CONNECT_PAUSE = 1  # second
+_CLOSE_SECONDS = 1.0
 
 
 class NatsQueue:
@@ -149,7 +150,9 @@ class NatsQueue:
         except NoServersError as error:
             raise (told[0] if told else error) from error
         except BaseException:
-            await client.close()  # it leaves what it has begun
+            # It leaves what it has begun, and waits for ever for the end of a handshake that has failed.
+            with suppress(TimeoutError, OSError):
+                await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
             raise
         return client
 

@@ -37,11 +37,15 @@ class RedisQueue:
             raise MissingExtraError("the queue kind redis", "redis", "redis")
         from redis import Redis  # noqa: PLC0415 (only runs that use it should load it)
 
+        url = str(settings.options["redis-url"])
+        # Which the library does by itself only since its version 6. What the URL says goes before.
+        verified = {"ssl_check_hostname": True} if url.startswith("rediss://") else {}
         try:
             client = Redis.from_url(
-                str(settings.options["redis-url"]),
+                url,
                 socket_connect_timeout=settings.retry_policy.connect_timeout,
                 socket_timeout=settings.retry_policy.read_timeout,
+                **verified,
             )
             client.connection_pool.make_connection()  # which finds options that there are none of
         except (ValueError, TypeError):
