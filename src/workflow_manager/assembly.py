@@ -11,7 +11,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from workflow_manager import registry
-from workflow_manager.config.flags import Flags, Parsed
+from workflow_manager.config.flags import Flags, Parsed, misspelt_variables, strange_variables
 from workflow_manager.config.run_config import RunConfig, configure, retry_policy
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, Group
 from workflow_manager.errors import ConfigError, Mistake
@@ -37,7 +37,8 @@ def read_flags(
     """Read the flags of a run, those that the chosen kind of queue adds, and the command's own.
 
     Flags of other kinds are known too, and left aside: one deployment's template often
-    gives all of them. Those kinds are loaded only if such a flag is there.
+    gives all of them. Those kinds are loaded only if such a flag is there, or a variable that
+    may be one of theirs, or a misspelt one.
     """
     chosen = Flags(command, summary, GROUPS).parse(arguments, environ).values.get(KIND)
     first = [str(chosen)] if chosen and registry.is_queue_kind(str(chosen)) else []
@@ -46,6 +47,10 @@ def read_flags(
         parsed = _flags_of_kinds(command, summary, registry.queue_kinds(), first, *more).parse(
             arguments, environ
         )
+    strange = strange_variables(environ, _flags_of_kinds(command, summary, first, first, *more))
+    if strange:
+        every = _flags_of_kinds(command, summary, registry.queue_kinds(), first, *more)
+        parsed.mistakes.extend(misspelt_variables(strange, every))
     if chosen and not first:
         problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
         parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
@@ -85,6 +90,7 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     stores = open_stores(parsed, environ, opened, mistakes)
+    mistakes.extend(_same_buckets(stores))
     if not mistakes:
         try:
             settings = Settings(parsed.values, environ=environ, retry_policy=retry_policy(parsed.values))
@@ -114,6 +120,15 @@ def open_stores(
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     return stores
+
+
+def _same_buckets(stores: Mapping[str, ObjectStore]) -> Iterator[Mistake]:
+    """Buckets that are given twice: markers and validations would mix with the batches."""
+    first: dict[str, str] = {}
+    for flag, store in stores.items():
+        other = first.setdefault(store.url, flag)
+        if other != flag:
+            yield Mistake(f"--{flag}", store.url, f"is the bucket of --{other} too; give each its own")
 
 
 def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:

@@ -93,7 +93,11 @@ class Bucket(Protocol):
 
 
 class ObjectStore(Bucket, Protocol):
-    """A bucket as an adapter has it. Constructing or opening one sends no request."""
+    """A bucket as an adapter has it. Constructing or opening one sends no request.
+
+    Its `url` is the canonical spelling: equal for all URLs that name the same bucket, such as those
+    with and without a slash at the end.
+    """
 
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:

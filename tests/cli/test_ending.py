@@ -41,7 +41,11 @@ class Running:
 
     def __init__(self, flags: list[str], environ: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [COMMAND, "run", *flags, *NOW], stderr=subprocess.PIPE, text=True, env={**KEYS, **environ}
+            [COMMAND, "run", *flags, *NOW],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**KEYS, **environ},
         )
         self.events: list[dict[str, Any]] = []
 
@@ -62,6 +66,11 @@ class Running:
         assert self.process.stderr is not None
         self.events += map(json.loads, self.process.stderr)
         return self.process.wait()
+
+    def printed(self) -> str:
+        """What a run that has ended has printed."""
+        assert self.process.stdout is not None
+        return self.process.stdout.read()
 
     def names(self) -> list[str]:
         return [str(event["event"]) for event in self.events]
@@ -87,8 +96,9 @@ def started(server: Faulty, tmp_path: Path, metrics_file: Path) -> Iterator[list
     for run in runs:
         run.process.kill()
         run.process.wait()
-        assert run.process.stderr is not None
-        run.process.stderr.close()
+        for stream in (run.process.stdout, run.process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 @pytest.fixture
@@ -139,9 +149,11 @@ class TestRunTimeout:
         started: list[Running],
         metrics_file: Path,
     ) -> None:
-        run = Running([*flags, "--run-timeout=300ms", "--shutdown-grace=300ms"], environ)
+        run = Running([*flags, "--run-timeout=300ms", "--shutdown-grace=300ms", "--json"], environ)
         started.append(run)
         assert run.status() == 1
+        report = json.loads(run.printed())
+        assert (report["exit_status"], report["stopped"]) == (1, "--run-timeout of 0.3s is over")
         assert run.names()[-2:] == ["run.stopping", "run.given_up"]
         assert failed(metrics_file)
 

@@ -193,7 +193,7 @@ def test_every_request_fails_and_the_run_ends_and_says_on_which_bucket(way: str,
     outcome = cloud.run(*NOW, *retry_policy(*NONE), timeout=longest(*NONE))
     assert outcome.status == 1
     assert f"could not list {cloud.buckets[0].url}" in outcome.event("part.failed")["message"]
-    assert outcome.event("run.finished")["listing failures"] == 1
+    assert outcome.event("run.finished")["listing_failures"] == 1
     assert taken(cloud) == Counter()
     assert cloud.markers() == set()
 
@@ -208,7 +208,7 @@ class TestFromSomeMomentOn:
         assert outcome.status == 1
         assert cloud.markers() == set()
         finished = outcome.event("run.finished")
-        assert finished["publish failures"] == finished["failures"] == len(TASKS)
+        assert finished["publish_failures"] == finished["failures"] == len(TASKS)
         assert cloud.run(*NOW).status == 0
         assert set(taken(cloud)) == TASKS
 
@@ -220,7 +220,7 @@ class TestFromSomeMomentOn:
         assert cloud.markers() == set()
         finished = outcome.event("run.finished")
         announced = [event["marker"] for event in outcome.events if event["event"] == "marker.failed"]
-        assert finished["marker failures"] == len(announced) == len(set(announced)) > 0
+        assert finished["marker_failures"] == len(announced) == len(set(announced)) > 0
         assert cloud.run(*NOW).status == 0
         counts = taken(cloud)
         assert set(counts) == TASKS

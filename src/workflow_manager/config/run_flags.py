@@ -67,13 +67,20 @@ _WINDOWS = Group(
             flag_types.boolean,
             is_switch=True,
         ),
-        Option("intake-max-age", "how far back batches are taken in", "1h", flag_types.duration),
+        Option("intake-max-age", "how far back batches are taken in", "1h", flag_types.non_negative_duration),
         Option("aggregation-period", "length of an aggregation window", "3h", flag_types.duration),
         Option("grace-period", "how long a window is left to fill after its end", "1h", flag_types.duration),
         Option(
             "aggregation-override-timestamp",
             "aggregate the window that holds this time (YYYYMMDDHHmm, UTC) instead of the latest due",
             parse=flag_types.minute,
+        ),
+        Option(
+            "allow-unfinished-window",
+            "aggregate a window that has not ended yet; batches that arrive later are left out of its sum",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
         ),
         Option(
             "now",
@@ -114,8 +121,8 @@ _OUTPUT = Group(
             parse=_gateway_url,
             secret=True,
         ),
-        Option("k8s-namespace", "grouping key `locality` of pushed metrics"),
-        Option("ingestor-label", "grouping key `ingestor` of pushed metrics"),
+        Option("k8s-namespace", "grouping key `locality` of pushed metrics; field of log lines"),
+        Option("ingestor-label", "grouping key `ingestor` of pushed metrics; field of log lines"),
         Option("metrics-file", "file to write the metrics to, for node-exporter's textfile collector"),
         Option(
             "log-level",
@@ -172,9 +179,23 @@ _SAFETY = Group(
         Option("run-timeout", "end a run that takes longer, in order", parse=flag_types.positive_duration),
     ),
 )
-_PROFILING = Group(
-    "Profiling",
+_PROCESS = Group(
+    "The process",
     (
+        Option(
+            "no-cpu-pinning",
+            "do not keep the threads of a run on one CPU (Linux only)",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
+        Option(
+            "no-malloc-tuning",
+            "do not limit the C library to one memory arena (glibc only)",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
         Option("cpuprofile", "file to write a CPU profile to"),
         Option("memprofile", "file to write a memory profile to"),
     ),
@@ -193,5 +214,5 @@ GROUPS: Sequence[Group] = (
     _OUTPUT,
     RETRY_FLAGS,
     _SAFETY,
-    _PROFILING,
+    _PROCESS,
 )

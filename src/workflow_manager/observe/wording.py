@@ -8,7 +8,8 @@ from workflow_manager.core.windows import Window
 LONGEST = 200  # characters of a name that anyone needs to see
 # The figures that the last line of a run has.
 _TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
-_LABELS = {"aggregation": "aggregation ID", "trace_id": "trace ID"}
+# The fields of an event that have another name in a log line.
+_LABELS = {"aggregation": "aggregation_id"}
 
 
 def describe(task: Task) -> str:
@@ -22,17 +23,17 @@ def describe(task: Task) -> str:
 
 
 def as_fields(name: str, value: object) -> dict[str, object]:
-    """A fact of an event as it stands in a JSON log line: plain values, under names that people read."""
-    label = _LABELS.get(name, name.replace("_", " "))
+    """A field of an event as JSON log lines have it: plain values, under names in snake_case."""
+    label = _LABELS.get(name, name)
     match value:
         case IntakeTask(aggregation=aggregation, batch=batch):
-            ours: dict[str, object] = {"batch ID": batch.id, "date": batch.time}
-            return {"aggregation ID": aggregation, **ours, "marker": value.marker}
+            ours: dict[str, object] = {"batch_id": batch.id, "date": batch.time}
+            return {"aggregation_id": aggregation, **ours, "marker": value.marker}
         case AggregationTask(aggregation=aggregation, window=window, batches=batches):
-            theirs = {"batch count": len(batches), "aggregation window": iso_interval(window)}
-            return {"aggregation ID": aggregation, **theirs, "marker": value.marker}
+            theirs = {"batch_count": len(batches), "aggregation_window": iso_interval(window)}
+            return {"aggregation_id": aggregation, **theirs, "marker": value.marker}
         case Window():
-            return {f"{name} window": iso_interval(value)}
+            return {f"{name}_window": iso_interval(value)}
         case Skip():
             return {label: value.name.lower()}
         case tuple():
@@ -63,11 +64,11 @@ def outcome_fields(report: RunReport) -> dict[str, object]:
     total = report.total()
     return {
         "succeeded": report.succeeded,
-        **{figure.replace("_", " "): getattr(total, figure) for figure in _TOLD},
+        **{figure: getattr(total, figure) for figure in _TOLD},
         "failures": report.failure_count,
-        **{f"{kind} failures": report.failed.get(kind, 0) for kind in Kind},
+        **{f"{kind}_failures": report.failed.get(kind, 0) for kind in Kind},
         "stopped": report.stopped,
-        "runtime seconds": round(report.runtime_seconds, 3),
+        "runtime_seconds": round(report.runtime_seconds, 3),
     }
 
 

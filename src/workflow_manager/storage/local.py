@@ -60,7 +60,7 @@ class LocalStore:
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if "\0" in path:
             raise ConfigError([Mistake("", "", "a directory's name cannot hold a NUL")])
-        return cls(os.path.normpath(path))
+        return cls(os.path.realpath(path))
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. Opens no directory that lies outside the range."""
