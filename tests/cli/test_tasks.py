@@ -85,7 +85,7 @@ def test_a_lease_that_runs_out_makes_tasks_visible_again(deployment: Deployment)
 def test_an_unknown_id_is_told(deployment: Deployment) -> None:
     outcome = tasks(deployment, "ack", "17-nonsense")
     assert outcome.status == 1
-    assert "'17-nonsense' names no task" in outcome.stderr
+    assert "no leased task has the ID '17-nonsense'" in outcome.stderr
 
 
 def test_a_queue_that_is_not_there_is_told(deployment: Deployment, tmp_path: Path) -> None:
