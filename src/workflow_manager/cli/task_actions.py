@@ -184,6 +184,7 @@ def _outcome(spec: RedriveSpec, report: RedriveReport) -> str:
             report.not_removed,
             f"still in {printable(spec.source)} too, and put back again by the next redrive",
         ),
+        (report.duplicates, "left, the same as one that was put back"),
         (report.not_chosen, "left, of other aggregations"),
         (report.foreign, "left, not a task"),
     )

@@ -5,6 +5,7 @@ Killed between the two, a letter is in both places, and is put back once more by
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from workflow_manager.core.task_messages import aggregation_of
 from workflow_manager.errors import QueueError, explain
@@ -23,13 +24,14 @@ class RedriveReport:
     """What became of the letters that were looked at.
 
     `redriven` are on the topic, in a dry run those that would be. Of them, `not_removed` are still
-    in their old place, too. `not_chosen` are tasks of other aggregations, `foreign` are none of our
-    messages; both were left, as were those that `failed`. `errors` has the first messages of
-    failures, `stopped` why the rest was not tried.
+    in their old place, too. `duplicates` are byte for byte what was put back, `not_chosen` are tasks of
+    other aggregations, `foreign` are none of our messages; all these were left, as were those that
+    `failed`. `errors` has the first messages of failures, `stopped` why the rest was not tried.
     """
 
     redriven: int = 0
     not_removed: int = 0
+    duplicates: int = 0
     not_chosen: int = 0
     foreign: int = 0
     failed: int = 0
@@ -74,6 +76,8 @@ class Redrive:
         self._dry_run = dry_run
         self._limits = MessageLimits(queue)
         self._left: set[str] = set()  # the IDs of letters that were looked at and left
+        # Digests of what was put back. It may come round to where it was, and would go on for ever.
+        self._put: set[bytes] = set()
         self._at_once = min(MOST_IN_FLIGHT, queue.limits.messages)
         self.report = RedriveReport()
 
@@ -102,11 +106,14 @@ class Redrive:
                 self.report.foreign += 1
             elif not self._wanted(aggregation):
                 self.report.not_chosen += 1
+            elif (digest := sha256(letter.body).digest()) in self._put:
+                self.report.duplicates += 1
             elif len(chosen) == room:
                 pass  # enough: it is left for another time
             elif self._fits(letter):
                 key = f"redrive/{self._source}/{letter.id}"  # not the task's: it may be a repeat of that
                 chosen.append(_Chosen(letter, Message(letter.body, aggregation, key)))
+                self._put.add(digest)
                 continue
             self._left.add(letter.id)
         return chosen

@@ -77,6 +77,7 @@ class PubSubLetters:
 
 def stats(ask: Ask, path: str) -> TopicStats:
     """What can be told of a topic: its subscriptions, and where they send what is given up."""
+    ask(INSPECT, path, "GET", path, None)  # to list the subscriptions of no topic is no error
     names = ask(INSPECT, path, "GET", f"{path}/subscriptions", None).get("subscriptions", [])
     dead_letters = [
         policy["deadLetterTopic"]
