@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo test check soak fuzz format docs lock clean
+.PHONY: help demo quick test check soak fuzz format docs lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
+	@echo "make quick      check format, lint and types, and test config, core and pipeline; 30 seconds"
 	@echo "make test       run all tests"
 	@echo "make check      check format, lint, types and tests, as CI does"
 	@echo "make soak       run the fault tests at scale: kills, concurrent runs, fault histories; 10 to 20 minutes"
@@ -20,6 +21,20 @@ help:
 
 demo: $(VENV)/.runtime
 	$(BIN)/workflow-manager demo
+
+# The loop to work in. The linters and mypy, which has a cache, run beside the tests.
+quick: $(VENV)/.dev
+	$(MAKE) --no-print-directory --jobs 2 quick-lint quick-test
+
+.PHONY: quick-lint quick-test
+quick-lint:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+quick-test:
+	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -n auto

@@ -15,6 +15,7 @@ from workflow_manager.config.flags import Flags, Parsed, misspelt_variables, str
 from workflow_manager.config.run_config import RunConfig, configure, retry_policy
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, Group
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
 from workflow_manager.ports import ObjectStore, Settings, TaskQueue
@@ -24,11 +25,15 @@ KIND = "task-queue-kind"
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Everything that a command needs to work on the buckets and the queue."""
+    """Everything that a command needs to work on the buckets and the queue.
+
+    The queue tries to publish only until `lease_expiry`.
+    """
 
     config: RunConfig
     buckets: Buckets[ObjectStore]
     queue: TaskQueue
+    lease_expiry: LeaseExpiry
 
 
 def read_flags(
@@ -120,7 +125,7 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
     Raises ConfigError with every mistake that can be found without sending a request.
     """
     mistakes = parsed.all_mistakes()
-    config, queue = None, None
+    config, queue, expiry = None, None, LeaseExpiry()
     try:
         config = configure(parsed.values, clock_time)
     except ConfigError as error:
@@ -129,13 +134,14 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
     mistakes.extend(_same_buckets(stores))
     if not mistakes:
         try:
-            settings = Settings(parsed.values, environ=environ, retry_policy=retry_policy(parsed.values))
+            policy = replace(retry_policy(parsed.values), until=expiry)
+            settings = Settings(parsed.values, environ=environ, retry_policy=policy)
             queue = open_queue(str(parsed.values[KIND]), settings, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     if mistakes or config is None or queue is None:
         raise ConfigError(mistakes)
-    return Assembly(config, Buckets(*stores.values()), queue)
+    return Assembly(config, Buckets(*stores.values()), queue, expiry)
 
 
 def open_stores(
@@ -183,16 +189,18 @@ def open_queue(kind: str, settings: Settings, opened: ExitStack) -> TaskQueue:
     return queue
 
 
-def run_spec(config: RunConfig, ingestion: str) -> RunSpec:
-    """What the run is to do. Runs over the same `ingestion` bucket exclude each other."""
+def run_spec(parts: Assembly) -> RunSpec:
+    """What the run is to do. Runs over the same ingestion bucket exclude each other."""
+    config, ingestion = parts.config, parts.buckets.ingestion.url
     scope = hashlib.sha256(ingestion.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    lease = LeaseTerms(scope, config.lease_duration.total_seconds(), parts.lease_expiry)
     return RunSpec(
         config.intake,
         config.aggregation,
         Topics(config.intake_tasks_topic, config.aggregate_tasks_topic),
         config.is_first,
         Workers(config.max_list_workers, config.max_enqueue_workers, config.max_marker_workers),
-        LeaseTerms(scope, config.lease_duration.total_seconds()) if config.lease else None,
+        lease if config.lease else None,
         # One request that nobody answers is no reason yet, but a few side by side are.
         config.request_timeout.total_seconds() / 2,
     )

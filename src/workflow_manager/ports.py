@@ -4,6 +4,7 @@
 passes the same one, and so must anyone else's.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self, runtime_checkable
@@ -33,14 +34,29 @@ class Option:
     aliases: tuple[str, ...] = ()
 
 
+def never() -> float:
+    """A time that does not come."""
+    return math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long requests to a service may take, in seconds, and how often they are tried."""
+    """How long requests to a service may take, in seconds, and how often they are tried.
+
+    `until` says when, on the monotonic clock, what is tried must be over; it may be later each time that
+    it is asked. A queue gets the end of the run's lease this way: whatever it publishes after that,
+    another run may be publishing too.
+    """
 
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     tries: int = 6
     total_timeout: float = 120.0
+    until: Callable[[], float] = never
+
+    def deadline(self, begun: float) -> float:
+        """When what began at `begun` must be over with all its tries; both on the monotonic clock."""
+        return min(begun + self.total_timeout, self.until())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +196,7 @@ class TaskQueue(Protocol):
 
         None means that the queue has acknowledged it and will keep it whatever happens to us.
         Raises QueueError if the request failed as a whole, so that none is known to be there.
+        Tries nothing after `until` of the retry policy that it was opened with.
         """
         ...
 

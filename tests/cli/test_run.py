@@ -243,6 +243,12 @@ class TestBadInput:
         assert outcome.status == 2
         assert "--aggregation-period='1m30s': must be one or more whole minutes" in outcome.stderr
 
+    def test_a_lease_that_others_would_ignore_is_refused(self, deployment: Deployment) -> None:
+        outcome = deployment.run("--lease-duration", "61m")
+        assert outcome.status == 2
+        assert "--lease-duration='61m': longer than 1h: other runs ignore such a lease" in outcome.stderr
+        assert deployment.run("--lease-duration", "1h").status == 0
+
     @pytest.mark.parametrize(
         "arguments", [["rnu"], ["run", "extra"], ["tasks"], ["tasks", "pull"], ["demo", "x"]]
     )

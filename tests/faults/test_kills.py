@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.deployments import Amazon, Deployment, Files
+from workflow_manager.core.lease_names import SKEW
 from workflow_manager.pipeline import mark
-from workflow_manager.pipeline.lease import SKEW
 
 KILLS = int(os.environ.get("WORKFLOW_MANAGER_KILLS", "5"))
 PAIRS = int(os.environ.get("WORKFLOW_MANAGER_PAIRS", "1"))

@@ -180,7 +180,7 @@ def test_one_failure_of_each_kind_affects_only_itself_and_is_told(cloud: Cloud, 
     )
     told = file.read_text()
     for kind, count in (("listing", 1), ("publish", 2), ("marker", 1)):
-        assert finished[f"{kind} failures"] == count
+        assert finished[f"{kind}_failures"] == count
         assert f'workflow_manager_failures{{kind="{kind}"}} {count}.0' in told
     assert "workflow_manager_last_failure_seconds" in told
     assert len(cloud.markers()) == 23
@@ -208,7 +208,11 @@ class TestFromSomeMomentOn:
         assert outcome.status == 1
         assert cloud.markers() == set()
         finished = outcome.event("run.finished")
-        assert finished["publish_failures"] == finished["failures"] == len(TASKS)
+        assert finished["publish_failures"] == finished["failures"] > 0
+        # After five requests that were refused, the rest is left for the next run, or not even listed.
+        left = finished["intake_tasks_left"] + finished["aggregation_tasks_left"]
+        assert finished["failures"] + left <= len(TASKS)
+        assert finished["failures"] == len(TASKS) or finished["stopped"]
         assert cloud.run(*NOW).status == 0
         assert set(taken(cloud)) == TASKS
 

@@ -13,10 +13,11 @@ from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.task_messages import AggregationTask, IntakeTask
 from workflow_manager.core.windows import Window
-from workflow_manager.observe import events
+from workflow_manager.observe import events, stop_events
 from workflow_manager.observe.event import Severity
-from workflow_manager.observe.events import AggregationSkipped, RunStopping, TaskScheduled
+from workflow_manager.observe.events import AggregationSkipped, TaskScheduled
 from workflow_manager.observe.logs import Logs, printable
+from workflow_manager.observe.stop_events import RunStopping
 from workflow_manager.observe.wording import as_fields, outcome_fields
 
 TASK = IntakeTask("kittens-seen", Batch("2026/11/23/03/05", "b8a5"))
@@ -24,7 +25,13 @@ WINDOW = Window(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinf
 AGGREGATION = AggregationTask("kittens-seen", WINDOW, (TASK.batch,))
 # The fields of all events, by their names in the code, with values of the types that are told specially.
 FACTS: list[tuple[str, object]] = [
-    *((field.name, 1) for event in vars(events).values() if is_dataclass(event) for field in fields(event)),
+    *(
+        (field.name, 1)
+        for module in (events, stop_events)
+        for event in vars(module).values()
+        if is_dataclass(event)
+        for field in fields(event)
+    ),
     *(("task", task) for task in (TASK, AGGREGATION)),
     *((name, WINDOW) for name in ("intake", "aggregation")),
 ]
@@ -62,7 +69,7 @@ def test_labels_are_in_every_line_of_json() -> None:
     stream = io.StringIO()
     labels = {"locality": "na", "ingestor": "ingestor-1"}
     logs = Logs(stream, noon, Severity.INFO, json_lines=True, labels=labels)
-    logs.notify(SCHEDULED, RunStopping("SIGTERM received"))
+    logs.notify(SCHEDULED, RunStopping("SIGTERM received", interrupted=True))
     assert [json.loads(line).items() >= labels.items() for line in stream.getvalue().splitlines()] == [
         True
     ] * 2
@@ -80,10 +87,10 @@ def test_fields_are_in_snake_case(facts: dict[str, object]) -> None:
 
 
 def test_a_line_of_text_is_short_and_colour_is_an_extra() -> None:
-    assert written(RunStopping("SIGTERM received"), json_lines=False) == (
-        "12:00:01 ERROR   stopping early: SIGTERM received\n"
+    assert written(RunStopping("SIGTERM received", interrupted=True), json_lines=False) == (
+        "12:00:01 WARNING stopping early: SIGTERM received\n"
     )
-    assert "\x1b[" in written(RunStopping("x"), json_lines=False, colour=True)
+    assert "\x1b[" in written(RunStopping("x", interrupted=False), json_lines=False, colour=True)
 
 
 def test_less_severe_events_are_left_out() -> None:

@@ -161,6 +161,58 @@ class TestARequestThatFailsAsAWhole:
             connect(moto_url).publish(TOPIC + "-absent", messages(1))
 
 
+def confirmed(*protocols: str, token: str = "") -> Fault:
+    """A page of subscriptions, the ARNs of which are `arn:` and the protocol."""
+    members = "".join(
+        f"<member><SubscriptionArn>{'arn:' * (name != 'pending')}{name}</SubscriptionArn>"
+        f"<Protocol>{'sqs' if name == 'pending' else name}</Protocol></member>"
+        for name in protocols
+    )
+    end = f"<NextToken>{token}</NextToken>" if token else ""
+    return answer(200, f"<R><S>{members}</S>{end}</R></ListSubscriptionsByTopicResponse>".encode())
+
+
+class TestChecking:
+    def test_counts_the_queues_that_get_raw_messages(self, moto_url: str, connect: Connect) -> None:
+        arn = moto.make_topic(moto_url, uuid.uuid4().hex)
+        told = connect(moto_url).check(arn)
+        assert told.startswith("the topic exists, as the keys in AWS_ACCESS_KEY_ID")
+        assert told.endswith("SQS queues with raw message delivery: 1")
+
+    def test_a_topic_without_a_queue_is_an_error(self, moto_url: str, connect: Connect) -> None:
+        arn = f"arn:aws:sns:{moto.REGION}:{moto.ACCOUNT}:{uuid.uuid4().hex}"
+        moto.call(moto_url, "sns", "CreateTopic", Name=arn.rpartition(":")[2])
+        with pytest.raises(QueueError, match="no SQS queue has a confirmed subscription to it"):
+            connect(moto_url).check(arn)
+
+    def test_a_queue_that_gets_wrapped_messages_is_an_error(self, moto_url: str, connect: Connect) -> None:
+        arn = moto.make_topic(moto_url, uuid.uuid4().hex)
+        moto.make_queue(moto_url, "wrapped")
+        endpoint = f"arn:aws:sqs:{moto.REGION}:{moto.ACCOUNT}:wrapped"
+        moto.call(moto_url, "sns", "Subscribe", TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
+        with pytest.raises(QueueError, match=r"wraps messages.*RawMessageDelivery to true"):
+            connect(moto_url).check(arn)
+
+    def test_other_subscriptions_and_unconfirmed_ones_are_not_taken_for_queues(
+        self, server: Faulty, connect: Connect
+    ) -> None:
+        found = answer(200, b"</GetTopicAttributesResponse>")
+        server.script.extend([found, confirmed("email", "pending", token="t"), confirmed("lambda")])
+        with pytest.raises(QueueError, match="no SQS queue"):
+            connect(server.url).check(TOPIC)
+        assert forms(server)[2]["NextToken"] == ["t"]
+
+    @pytest.mark.parametrize("before", [[], [confirmed("sqs")]])
+    def test_subscriptions_that_may_not_be_read_are_no_error(
+        self, before: list[Fault], server: Faulty, connect: Connect
+    ) -> None:
+        refused = error(403, "AuthorizationError")
+        server.script.extend([answer(200, b"</GetTopicAttributesResponse>"), *before, refused])
+        told = connect(server.url).check(TOPIC)
+        assert "its subscriptions cannot be read" in told
+        assert "sns:ListSubscriptionsByTopic and sns:GetSubscriptionAttributes" in told
+
+
 class TestFifoTopics:
     def test_a_repeat_of_a_task_is_delivered_once(self, moto_url: str, connect: Connect) -> None:
         name = f"{uuid.uuid4().hex}.fifo"
@@ -252,7 +304,8 @@ class TestTopicsThatTakeLongMessages:
         assert forms(server)[0]["Action"] == ["GetTopicAttributes"]
 
     def test_a_check_shows_it(self, server: Faulty, connect: Connect) -> None:
-        server.always = answer(200, self.ATTRIBUTES.format(self.SIZE).encode())
+        refused = b"<ErrorResponse><Error><Code>AuthorizationError</Code></Error></ErrorResponse>"
+        server.script.extend([answer(200, self.ATTRIBUTES.format(self.SIZE).encode()), answer(403, refused)])
         assert "takes messages of 1048576 bytes (MaximumMessageSize)" in connect(server.url).check(TOPIC)
 
     def test_a_missing_permission_is_named(self, server: Faulty, connect: Connect) -> None:

@@ -59,7 +59,7 @@ def test_whoever_has_waited_for_its_neighbours_does_not_wait_as_long_for_others_
 ) -> None:
     monkeypatch.setattr(sqlite_file, "_BUSY_TIMEOUT", 3600)
     queue.prepare([])
-    times = iter([0, 3600])  # when it began, and when its turn came
+    times = iter([0, 3600, 3600])  # when it began, and when its turn came
     monkeypatch.setattr(sqlite_file, "monotonic", lambda: next(times))
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import pytest
@@ -15,6 +15,15 @@ from workflow_manager.report.json_form import plain, record_schema
 class Colour(StrEnum):
     RED = "red"
     BLUE = "blue"
+
+
+class Plate(NamedTuple):
+    """What is on its plate."""
+
+    text: str
+
+
+PLATE = Plate("KM 1")
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Car:
     paint: Mapping[Colour, int] = field(default_factory=dict)
     keys: Sequence[str] = ()
     sold: bool = False
+    plate: Plate = PLATE
 
 
 CAR = Car(
@@ -60,6 +70,7 @@ PLAIN: dict[str, Any] = {
     "paint": {"blue": 1},
     "keys": [],
     "sold": False,
+    "plate": {"text": "KM 1"},
 }
 
 
@@ -91,6 +102,7 @@ def test_the_schema_describes_it() -> None:
         {"owner": 1},
         {"keys": "a"},
         {"sold": None},
+        {"plate": ["KM 1"]},
     ],
 )
 def test_what_is_otherwise_breaks_the_schema(change: dict[str, Any]) -> None:

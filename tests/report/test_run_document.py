@@ -41,7 +41,8 @@ def test_it_says_what_the_run_was_told_and_did() -> None:
     assert told["exit_status"] == 1
     assert (told["locality"], told["ingestor"]) == ("na", "")
     assert told["aggregation_window"] == {"begin": "2026-11-22T16:00:00Z", "end": "2026-11-23T00:00:00Z"}
-    assert told["succeeded"] is told["dry_run"] is told["superseded"] is False
+    assert told["succeeded"] is told["dry_run"] is told["interrupted"] is False
+    assert told["superseded_by"] is None
     assert told["aggregations"]["kittens-seen"]["ingestions_found"] == 3
     assert told["totals"]["ingestions_found"] == 3
     assert told["failures_by_kind"] == {kind.value: 1 for kind in Kind}

@@ -94,7 +94,7 @@ class Deployment(ABC):
     def age_leases(self, seconds: int) -> None:
         """Have time go by for those who read the leases: they began, and end, so much earlier."""
         for key in self.leases():
-            scope, expires, begun, owner = key.removeprefix(LEASE).split("-")
+            scope, expires, begun, owner = key.removeprefix(LEASE).split("-", 3)
             times = f"{int(expires) - seconds:012}-{int(begun) - seconds:012}"
             self.own.put(f"{LEASE}{scope}-{times}-{owner}", b"")
             self.own.delete(key)

@@ -9,7 +9,7 @@ from workflow_manager.assembly import every_flag
 from workflow_manager.cli import run, sample, tasks
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE
-from workflow_manager.observe import events
+from workflow_manager.observe import events, stop_events
 from workflow_manager.observe.event import Event
 from workflow_manager.report.run_document import schema
 
@@ -113,7 +113,8 @@ def _groups(flags: Flags) -> Iterator[str]:
 
 def _events() -> Iterator[type[Event]]:
     """All events, in the order of their names."""
-    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    members = [*vars(events).values(), *vars(stop_events).values()]
+    kinds = [kind for kind in members if isinstance(kind, type) and issubclass(kind, Event)]
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
 

@@ -24,8 +24,9 @@ from workflow_manager.core.report import RunReport
 from workflow_manager.errors import MetricsError
 from workflow_manager.flag_types import written
 from workflow_manager.observe.event import Severity
-from workflow_manager.observe.events import MetricsBounded, MetricsFailed, RunGivenUp
+from workflow_manager.observe.events import MetricsBounded, MetricsFailed
 from workflow_manager.observe.logs import Logs
+from workflow_manager.observe.stop_events import RunGivenUp
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer, Option
 
@@ -63,14 +64,15 @@ def run(arguments: Sequence[str]) -> int:
             share_one_arena()
         logs = terminal_logs(config)
         queue = None if config.dry_run else parts.queue
-        scheduler = Scheduler(parts.buckets, queue, run_spec(config, parts.buckets.ingestion.url), logs)
+        scheduler = Scheduler(parts.buckets, queue, run_spec(parts), logs)
         delivery = ReportDelivery(config, logs, as_json=parsed.values["json"] is True)
         with (
             one_cpu() if config.cpu_pinning else nullcontext(),
             cpu_profile(config.cpuprofile),
             memory_profile(config.memprofile),
             interruptible(
-                scheduler.stop,
+                scheduler.interrupt,
+                scheduler.time_out,
                 lambda status: delivery.give_up(scheduler.progress(), status),
                 config.shutdown_grace,
                 config.run_timeout,
@@ -93,7 +95,7 @@ class ReportDelivery:
 
         `interrupted` is the status of the signal that stopped it, if one did.
         """
-        # A run that leaves the work to another must not put its own figures in the place of the other's.
+        # A run that leaves the work to another must not replace the other's figures with its own.
         delivered = report.superseded or self._deliver(report)
         if interrupted is not None:
             status = interrupted
@@ -107,7 +109,7 @@ class ReportDelivery:
 
     def give_up(self, report: RunReport, status: int) -> None:
         """Say that a run did not end in time, before it is ended by force with this exit status."""
-        self._observer.notify(RunGivenUp(written(self._config.shutdown_grace)))
+        self._observer.notify(RunGivenUp(written(self._config.shutdown_grace), report.interrupted))
         self._deliver(report)
         self._print(report, status)
 

@@ -29,7 +29,8 @@ def show(report: RunReport) -> None:
     if hidden > 0:
         console.print(Text(f"… and {counted(hidden, 'more failure')}", style="red"))
     if report.stopped:
-        console.print(Text(f"stopped early: {printable(report.stopped)}", style="red"))
+        style = "yellow" if report.interrupted or report.left_to_another else "red"
+        console.print(Text(f"stopped early: {printable(report.stopped)}", style=style))
 
 
 def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
@@ -81,6 +82,7 @@ def _intake(figures: Figures) -> str:
         (figures.intake_tasks_scheduled, "scheduled"),
         (figures.intake_tasks_skipped_due_to_marker, "skipped: marked"),
         (figures.intake_tasks_failed, "failed"),
+        (figures.intake_tasks_left, "left for the next run"),
     )
     return "\n".join(f"{count} {outcome}" for count, outcome in outcomes if count) or "none due"
 
@@ -95,4 +97,6 @@ def _aggregation(figures: Figures) -> str:
         return f"{batches}\n{lacking}" if lacking else batches
     if figures.aggregation_tasks_skipped_due_to_marker:
         return "skipped: marked"
+    if figures.aggregation_tasks_left:
+        return "left for the next run"
     return lacking or "none due"

@@ -90,6 +90,7 @@ class TaskActions:
             most=spec.most,
             dry_run=spec.dry_run,
         )
+        queue.check(spec.topic)  # some services accept messages that nobody would ever get
         with closing(queue.dead_letters(spec.source, spec.topic, spec.lease)) as letters:
             report = redrive.run(letters)
         if self._as_json:

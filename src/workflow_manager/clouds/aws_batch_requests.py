@@ -104,10 +104,10 @@ class BatchSender:
         `target` is what the service knows the topic by: its ARN or URL.
         """
         outcomes: list[CloudError | None] = [_unsent(message) for message in messages]
-        deadline = time.monotonic() + self._retry_policy.total_timeout
+        begun = time.monotonic()
         for attempt in range(self._retry_policy.tries):
             pending = [number for number, error in enumerate(outcomes) if error and error.tries > 1]
-            if not pending or (attempt and time.monotonic() > deadline):
+            if not pending or (attempt and time.monotonic() > self._retry_policy.deadline(begun)):
                 break
             if attempt:
                 time.sleep(service.pause(attempt))

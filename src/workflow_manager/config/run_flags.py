@@ -1,10 +1,12 @@
 """The flags of a run, in the groups that `--help` shows."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from workflow_manager import flag_types
+from workflow_manager.core.lease_names import LONGEST
 from workflow_manager.ports import Option
 
 
@@ -30,6 +32,13 @@ def _gateway_url(text: str) -> str:
     if not good or not text.isprintable() or " " in text:
         raise ValueError("not the URL of a Pushgateway, such as http://pushgateway:9091")
     return parts.geturl()
+
+
+def _lease_duration(text: str) -> timedelta:
+    duration = flag_types.positive_duration(text)
+    if duration.total_seconds() > LONGEST:
+        raise ValueError("longer than 1h: other runs ignore such a lease, as it looks like a wrong clock's")
+    return duration
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -166,9 +175,9 @@ _SAFETY = Group(
         ),
         Option(
             "lease-duration",
-            "how long a run that was killed keeps others from working",
+            "how long a run that was killed keeps others from working; at most 1h",
             "2m",
-            flag_types.positive_duration,
+            _lease_duration,
         ),
         Option(
             "shutdown-grace",

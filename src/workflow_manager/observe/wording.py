@@ -1,10 +1,13 @@
 """How events put tasks, windows and other people's names into words."""
 
+from datetime import datetime
+
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import FIGURES, Kind, RunReport
 from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
 from workflow_manager.core.windows import Window
 
+AGAIN = "the next run publishes it again"
 LONGEST = 200  # characters of a name that anyone needs to see
 # The figures that the last line of a run has.
 _TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
@@ -39,7 +42,7 @@ def as_fields(name: str, value: object) -> dict[str, object]:
         case tuple():
             return {label: [quote(example.key) for example in value]}
         case _:
-            return {label: value}
+            return {label: moment(value) if isinstance(value, datetime) else value}
 
 
 def outcome(report: RunReport) -> str:
@@ -56,6 +59,8 @@ def outcome(report: RunReport) -> str:
     if report.failure_count:
         kinds = (f"{count} {kind}" for kind, count in report.failed.items() if count)
         text += f"; {counted(report.failure_count, 'failure')} ({', '.join(kinds)})"
+    if total.intake_tasks_left or total.aggregation_tasks_left:
+        text += f"; {tasks(total.intake_tasks_left, total.aggregation_tasks_left)} left for the next run"
     return f"{text}; stopped early: {report.stopped}" if report.stopped else text
 
 
@@ -68,6 +73,8 @@ def outcome_fields(report: RunReport) -> dict[str, object]:
         "failures": report.failure_count,
         **{f"{kind}_failures": report.failed.get(kind, 0) for kind in Kind},
         "stopped": report.stopped,
+        "interrupted": report.interrupted,
+        "superseded": report.superseded,
         "runtime_seconds": round(report.runtime_seconds, 3),
     }
 
@@ -79,6 +86,12 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'es' if what.endswith('ch') else 's'}"
 
 
+def tasks(intake: int, aggregation: int) -> str:
+    """Numbers of tasks of both kinds, without those of which there is none."""
+    counts = ((intake, "intake task"), (aggregation, "aggregation task"))
+    return " and ".join(counted(count, what) for count, what in counts if count)
+
+
 def quote(name: str) -> str:
     """A name that others chose, in quotes, with nothing in it that could pass for our own words."""
     shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
@@ -88,6 +101,11 @@ def quote(name: str) -> str:
 def span(window: Window) -> str:
     """A window for a person to read, UTC."""
     return f"{window.begin:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
+
+
+def moment(time: datetime) -> str:
+    """A time as RFC 3339 has it, UTC."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def iso_interval(window: Window) -> str:

@@ -27,17 +27,25 @@ SPLIT_AFTER = 1000
 # which pays if about so many names are to come. Each piece is to have SPLIT_AFTER names or more.
 WORTH_SPLITTING = 4000
 
-INTAKE_LEFT = "the intake of its batches is left to the next run"
-AGGREGATION_LEFT = "its aggregation is left to the next run"
-REST_LEFT = "the rest of its batches, and its aggregation, are left to the next run"
+INTAKE_LEFT = "the intake of its batches is left for the next run"
+AGGREGATION_LEFT = "its aggregation is left for the next run"
+REST_LEFT = "the rest of its batches, and its aggregation, are left for the next run"
 
 
 @dataclass(slots=True)
 class Reading:
-    """What became of a range: the batches to aggregate, and whether all was read that they depend on."""
+    """What became of a range: the batches to aggregate, and whether all was read that they depend on.
+
+    If it was not, either something `failed`, or the run is to stop.
+    """
 
     batches: list[Batch] = field(default_factory=list)
     whole: bool = True
+    failed: bool = False
+
+    def fail(self) -> None:
+        """Something could not be read."""
+        self.whole, self.failed = False, True
 
 
 # Has what remains of a range read by others; an hour of it is expected to have so many names.
@@ -74,7 +82,7 @@ class HoursReader:
                     break
                 self._hour(hour, ingested, validated)
         except StorageError as error:
-            self._reading.whole = False
+            self._reading.fail()
             context.failed(self._id, REST_LEFT, error)
         finally:
             self._malformed.report(context.ledger, context.observer)
@@ -177,7 +185,7 @@ class HoursReader:
             strays = self._malformed.strays(context.peer)
             yield from by_hour(pages, self._prefix, context.peer_infix, strays)
         except StorageError as error:
-            self._reading.whole = False
+            self._reading.fail()
             context.failed(self._id, AGGREGATION_LEFT, error)
 
     def _can_be_marked(self, batch: Batch) -> bool:

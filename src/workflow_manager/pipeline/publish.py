@@ -57,7 +57,7 @@ class Publisher:
     """Publishes tasks and hands those that the queue has acknowledged on to be marked.
 
     One message that fails does not fail its neighbours. A queue that refuses several
-    requests in a row is given up for this run: the tasks stay due, and the next run tries.
+    requests in a row is given up for this run: tasks that were not tried are left for the next run.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Publisher:
             self._stage.submit(self._publish, request)
 
     def drain(self) -> None:
-        """Wait until every task is acknowledged or has failed."""
+        """Wait until every task is acknowledged, has failed, or is left for the next run."""
         self._stage.drain()
 
     def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
@@ -114,13 +114,13 @@ class Publisher:
     def _send(self, request: Sequence[Outgoing]) -> int:
         """How many of the tasks were published, and will be marked."""
         topic = self._topics.of(request[0].task)
-        if not self._permission.lasting():
+        if not self._ledger.stopped and not self._permission.lasting():
             self._ledger.stop(
-                "the lease has run out and could not be renewed, so that another run may be at work"
+                "the lease ran out and could not be renewed, so another run may hold it now", Kind.LEASE
             )
-        if stopped := self._ledger.stopped:
+        if self._ledger.stopped:
             for out in request:
-                self._failed(out.task, QueueError("publish to", f"topic {topic}", f"not tried: {stopped}"))
+                self._ledger.leave(out.task)
             return 0
         taken = []
         for out, error in zip(request, self._outcomes(topic, request), strict=True):
@@ -136,9 +136,11 @@ class Publisher:
 
     def _outcomes(self, topic: str, request: Sequence[Outgoing]) -> Sequence[QueueError | None]:
         try:
-            outcomes = self._queue.publish(topic, [out.message for out in request])
+            outcomes = list(self._queue.publish(topic, [out.message for out in request]))
         except Exception as error:  # noqa: BLE001 (whatever a queue raises, its neighbours go on)
             outcomes = [_as_queue_error(error, topic)] * len(request)
+        if len(outcomes) != len(request):
+            outcomes = [_unclear(topic, len(outcomes), len(request))] * len(request)
         if any(outcome is None for outcome in outcomes):
             with self._lock:
                 self._refusals = 0
@@ -173,6 +175,15 @@ def requests(outgoing: Iterable[S], limits: Limits) -> Iterator[list[S]]:
         size += length
     if request:
         yield request
+
+
+def _unclear(topic: str, outcomes: int, messages: int) -> QueueError:
+    return QueueError(
+        "publish to",
+        f"topic {topic}",
+        f"the queue gave {outcomes} outcomes for {messages} messages, so nobody can say which it has taken",
+        "report this to the authors of the queue's adapter",
+    )
 
 
 def _as_queue_error(error: Exception, topic: str) -> QueueError:

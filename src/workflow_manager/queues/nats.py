@@ -182,6 +182,11 @@ class NatsQueue:
 
     def _run(self, operation: str, subject: str, work: Coroutine[Any, Any, T]) -> T:
         """Do asynchronous work on the client's thread, and translate what it raises."""
+        begun = time.monotonic()
+        left = self._retry_policy.deadline(begun) - begun
+        if left <= 0:
+            work.close()
+            raise QueueError(operation, subject, "there was no time left to send the request")
         with self._lock:
             if self._loop is None:
                 runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -190,7 +195,7 @@ class NatsQueue:
                 self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(self._retry_policy.total_timeout)
+            return future.result(left)
         except Exception as error:
             future.cancel()
             raise _error(operation, subject, error) from error

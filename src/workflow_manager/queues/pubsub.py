@@ -38,11 +38,15 @@ _ACK_SECONDS = 600
 _MESSAGES = 1000
 _AROUND = 20
 _REQUEST_BYTES = (10_000_000 - _MESSAGES * _AROUND) * 3 // 4
+_SUBSCRIBED = "find the subscriptions of"
 _PERMISSIONS = {
     "find": "pubsub.topics.get (roles/pubsub.viewer), which only this check needs",
     INSPECT: "pubsub.topics.get and pubsub.subscriptions.get (roles/pubsub.viewer)",
     READ: "pubsub.subscriptions.consume (roles/pubsub.subscriber)",
     REMOVE: "pubsub.subscriptions.consume (roles/pubsub.subscriber)",
+    _SUBSCRIBED: (
+        "pubsub.topics.get and pubsub.subscriptions.get (roles/pubsub.viewer), which only this check needs"
+    ),
     "publish to": "pubsub.topics.publish (roles/pubsub.publisher)",
     "create": "pubsub.topics.create (roles/pubsub.editor)",
     "create a subscription for": (
@@ -113,14 +117,24 @@ class PubSubQueue:
         return [None] * len(messages)
 
     def check(self, topic: str) -> str:
-        """See TaskQueue."""
+        """See TaskQueue. A topic without a subscription is an error: its messages would be lost."""
         project, name = self._parts(topic)
         with self._translated("find", topic):
             request = Request("GET", f"/v1/{quote(f'projects/{project}/topics/{name}')}")
             answer = self._service.send(request, _FOUND_OR_NOT if self._creates else _OK)
-        if answer.status == HTTPStatus.NOT_FOUND:
-            return "the first run will create the topic"
-        return f"the topic is there, as {self._who()}"
+        exists = answer.status != HTTPStatus.NOT_FOUND
+        with self._translated(_SUBSCRIBED, topic):
+            try:
+                subscribed = self._subscribed(topic, exists=exists)
+            except CloudError as error:
+                if error.status != HTTPStatus.FORBIDDEN:
+                    raise
+                subscribed = (
+                    f"its subscriptions cannot be read: grant {self._who()} {_PERMISSIONS[_SUBSCRIBED]}"
+                )
+        if not exists:
+            return f"the first run will create the topic; {subscribed}"
+        return f"the topic exists, as {self._who()}; {subscribed}"
 
     def stats(self, topic: str) -> TopicStats:
         """See Inspectable. How many messages wait, only Cloud Monitoring tells."""
@@ -142,6 +156,36 @@ class PubSubQueue:
         """See TaskQueue."""
         self._service.close()
 
+    def _subscribed(self, topic: str, *, exists: bool) -> str:
+        """Who gets the messages of a topic; raises QueueError if nobody does, and CloudError."""
+        project, name = self._parts(topic)
+        path, own = f"projects/{project}/topics/{name}", f"projects/{project}/subscriptions/{name}"
+        listed = self._get(f"{path}/subscriptions") if exists else None
+        there: list[str] = (listed or {}).get("subscriptions", [])
+        if own in there or (there and not self._creates):
+            return f"subscriptions: {', '.join(there)}"
+        # To create one that exists already, on another topic, does nothing.
+        found = self._get(own)
+        if found is not None and found.get("topic") != path:
+            raise QueueError(
+                "use",
+                f"topic {topic}",
+                f"the subscription {own} belongs to the topic {found.get('topic')}, not to this one",
+                "delete the subscription and create it for this topic; its tasks would be lost",
+            )
+        if self._creates:
+            return f"the first run will create the subscription {own}"
+        raise QueueError(
+            "use",
+            f"topic {topic}",
+            "no subscription belongs to it, so its tasks would be lost",
+            "create one, or give --gcp-pubsub-create-topics",
+        )
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        """A resource, or None if there is none of this name."""
+        return self._service.fetch(Request("GET", f"/v1/{quote(path)}"), _FOUND_OR_NOT, _resource)
+
     def _parts(self, topic: str) -> tuple[str, str]:
         """The project and the name of a topic."""
         if match := _PATH.fullmatch(topic):
@@ -158,7 +202,7 @@ class PubSubQueue:
     def _ask(self, operation: str, subject: str, method: str, path: str, content: object) -> dict[str, Any]:
         request = Request(method, f"/v1/{quote(path, safe='/:')}", pubsub_letters.content(content), _JSON)
         with self._translated(operation, subject):
-            return self._service.fetch(request, _OK, _parsed)
+            return self._service.fetch(request, _OK, _resource) or {}
 
     def _put(self, path: str, content: object) -> None:
         self._service.send(
@@ -187,14 +231,16 @@ class PubSubQueue:
         return "check the names of the project and the topic" if error.status else ""
 
 
-def _parsed(answer: Answer) -> dict[str, Any]:
+def _resource(answer: Answer) -> dict[str, Any] | None:
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return None
     try:
-        parsed = json.loads(answer.body)
+        resource = json.loads(answer.body)
     except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
+        resource = None
+    if not isinstance(resource, dict):
         raise unfinished("is not a JSON object")
-    return parsed
+    return resource
 
 
 def _check(count: int, answer: Answer) -> None:

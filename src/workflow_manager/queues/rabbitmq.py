@@ -5,6 +5,7 @@ marked persistent. One that no queue takes is returned, and so fails.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
@@ -80,11 +81,14 @@ class RabbitQueue:
     def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
         """See TaskQueue. What was confirmed before a connection broke is confirmed."""
         operation = "publish to"
+        deadline = self._retry_policy.deadline(time.monotonic())
+        if time.monotonic() >= deadline:
+            raise QueueError(operation, f"queue {topic!r}", "there was no time left to send it")
         try:
-            connection = self._shared.get()
+            connection = self._shared.get(deadline - time.monotonic())
         except Exception as error:
             raise _error(operation, topic, error) from error
-        outcomes = connection.publish(topic, messages, self._retry_policy.total_timeout)
+        outcomes = connection.publish(topic, messages, max(0.0, deadline - time.monotonic()))
         return [_error(operation, topic, outcome) if outcome else None for outcome in outcomes]
 
     def check(self, topic: str) -> str:

@@ -149,6 +149,8 @@ class PublisherConnection:
         for place, message in enumerate(messages):
             if self._channel is None or not self._channel.is_open:
                 return  # whoever waits is told by `_end`
+            if batch.done.done():
+                return  # nobody waits any more: the time is over
             tag = self._sent + 1
             properties = BasicProperties(
                 content_type="application/json",
@@ -204,8 +206,8 @@ class SharedConnection:
         self._connection: PublisherConnection | None = None
         self._failure: tuple[float, Exception] = (float("-inf"), OSError())  # the last one, and when
 
-    def get(self) -> PublisherConnection:
-        """A connection that is open; raises what has kept it from being made."""
+    def get(self, seconds: float) -> PublisherConnection:
+        """A connection that is open, or what has kept it from being made within so many seconds, raised."""
         begun = time.monotonic()
         with self._lock:
             if self._connection is not None and self._connection.usable:
@@ -216,7 +218,7 @@ class SharedConnection:
             self._disconnect()
             connection = PublisherConnection(self._parameters)
             try:
-                connection.wait_until_open(self._seconds)
+                connection.wait_until_open(seconds)
             except Exception as failure:
                 connection.close(self._seconds)
                 self._failure = (time.monotonic(), failure)

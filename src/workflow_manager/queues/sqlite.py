@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from workflow_manager import flag_types
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, Settings, never
 from workflow_manager.queue_ports import DeadLetter, DeadLetters, LeasedMessage, QueuedMessage, TopicStats
 from workflow_manager.queues.sqlite_file import SqliteFile
 
@@ -53,9 +53,14 @@ class SqliteQueue:
     limits: ClassVar[Limits] = Limits(messages=100, request_bytes=16_000_000, message_bytes=16_000_000)
 
     def __init__(
-        self, path: str, clock: Callable[[], float] = time.time, max_deliveries: int = MAX_DELIVERIES
+        self,
+        path: str,
+        clock: Callable[[], float] = time.time,
+        until: Callable[[], float] = never,
+        *,
+        max_deliveries: int = MAX_DELIVERIES,
     ) -> None:
-        self._file = SqliteFile(path)
+        self._file = SqliteFile(path, until)
         self._clock = clock
         self._max_deliveries = max_deliveries
 
@@ -63,8 +68,11 @@ class SqliteQueue:
     def open(cls, settings: Settings) -> Self:
         """The queue in the file that the settings name."""
         most = settings.options.get("sqlite-max-deliveries")
-        path = str(settings.options["sqlite-path"])
-        return cls(path, max_deliveries=most if isinstance(most, int) else MAX_DELIVERIES)
+        return cls(
+            str(settings.options["sqlite-path"]),
+            until=settings.retry_policy.until,
+            max_deliveries=most if isinstance(most, int) else MAX_DELIVERIES,
+        )
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Make the file and the topics, unless they are there."""

@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from workflow_manager.errors import QueueError
+from workflow_manager.ports import never
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,8 +54,9 @@ _ADVICE = (
 class SqliteFile:
     """A file with the tables of a queue. One transaction at a time: SQLite has one writer in any case."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, until: Callable[[], float] = never) -> None:
         self.path = path
+        self._until = until
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -72,8 +74,10 @@ class SqliteFile:
         """One transaction; raises QueueError, also if there is no such file and it is not to be made."""
         import sqlite3  # noqa: PLC0415 (only runs that use this queue should load it)
 
-        deadline = monotonic() + _BUSY_TIMEOUT
+        deadline = min(monotonic() + _BUSY_TIMEOUT, self._until())
         with self._lock:
+            if monotonic() >= self._until():
+                raise QueueError(operation, f"the queue {self.path}", "there was no time left to do it")
             try:
                 if self._connection is None:
                     self._connection = self._connect(deadline, make=make)

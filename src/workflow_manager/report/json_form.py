@@ -1,7 +1,7 @@
 """Records as JSON, and their JSON Schema: both from the same fields, so that they cannot disagree.
 
-What a record may hold: text, numbers, booleans, None, times, enums of text, records (dataclasses),
-sequences, and mappings whose keys are text or an enum of text.
+What a record may hold: text, numbers, booleans, None, times, enums of text, records (dataclasses and named
+tuples), sequences, and mappings whose keys are text or an enum of text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,8 @@ _PLAIN: dict[object, dict[str, Any]] = {
 
 def plain(value: object) -> Any:  # noqa: ANN401 (JSON)
     """A value as what `json` writes, times as RFC 3339 in UTC; raises TypeError if there is no such form."""
+    if names := _field_names(type(value)):
+        return {name: plain(getattr(value, name)) for name in names}
     match value:
         case StrEnum():
             return value.value
@@ -34,8 +36,6 @@ def plain(value: object) -> Any:  # noqa: ANN401 (JSON)
             return {str(plain(key)): plain(item) for key, item in value.items()}
         case Sequence():
             return [plain(item) for item in value]
-        case _ if is_dataclass(value):
-            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     raise TypeError(f"a {type(value).__name__} has no JSON form")
 
 
@@ -49,7 +49,7 @@ def schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa
         return dict(_PLAIN[kind])
     if origin in (Union, UnionType):
         return {"anyOf": [schema_of(argument, definitions) for argument in arguments]}
-    if is_dataclass(kind) and isinstance(kind, type):
+    if _field_names(kind):
         if kind.__name__ not in definitions:
             definitions[kind.__name__] = {}  # so that a record may hold records of its own kind
             definitions[kind.__name__] = record_schema(kind, definitions)
@@ -69,7 +69,7 @@ def schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa
 def record_schema(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema of a record itself; those that it holds are put into `definitions`."""
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
+    names = list(_field_names(kind))
     return {
         "type": "object",
         "description": " ".join((kind.__doc__ or "").split()),
@@ -77,6 +77,15 @@ def record_schema(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
         "required": names,
         "additionalProperties": False,
     }
+
+
+def _field_names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 (a type)
+    """The fields of a record's type; none of any other."""
+    if not isinstance(kind, type):
+        return ()
+    if is_dataclass(kind):
+        return tuple(field.name for field in fields(kind))
+    return tuple(getattr(kind, "_fields", ())) if issubclass(kind, tuple) else ()
 
 
 def _mapping(key: Any, item: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 (types)
