@@ -19,7 +19,8 @@ class Option:
 
     `parse` turns the text given for it into a value and raises ValueError, with the
     reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
-    The value of a `secret` one, such as a URL with a password, is never shown.
+    The value of a `secret` one, such as a URL with a password, is never shown. One that `repeats` may
+    be given several times, or several values separated by commas; `parse` gets them all, with commas.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Option:
     is_switch: bool = False
     required: bool = False
     secret: bool = False
+    repeats: bool = False
     aliases: tuple[str, ...] = ()
 
 

@@ -232,7 +232,7 @@ class TestBadInput:
     def test_variables_of_other_commands_and_kinds_of_queue_are_left_alone(
         self, deployment: Deployment
     ) -> None:
-        others = [tasks.FLAGS, sample.FLAGS, demo.FLAGS, every_flag("check", "", check.OUTPUT)]
+        others = [tasks.COMMAND.every_flag(), sample.FLAGS, demo.FLAGS, every_flag("check", "", check.OUTPUT)]
         own = [*GROUPS, run.OUTPUT, Group("", SqliteQueue.options)]
         ours = {environment_twin(option.name) for group in own for option in group.options}
         environ = {name: "x" for command in others for name in command.twins().values() if name not in ours}

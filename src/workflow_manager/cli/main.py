@@ -18,7 +18,7 @@ from workflow_manager.errors import ConfigError, WorkflowManagerError
 COMMANDS = {
     "run": "schedule what is due (also when no command is named)",
     "check": "find out whether buckets and topics can be used, without publishing anything",
-    "tasks": "look at, take and acknowledge the tasks of an SQLite queue",
+    "tasks": "inspect a task queue, and put dead letters back",
     "sample": "fill buckets with made-up batches to try things with",
     "demo": "three passes over a made-up deployment, explained",
 }

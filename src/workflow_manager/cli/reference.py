@@ -69,7 +69,11 @@ def report_page() -> str:
 
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
-    commands = {"run": every_flag("run", "", run.OUTPUT), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
+    commands = {
+        "run": every_flag("run", "", run.OUTPUT),
+        "tasks": tasks.COMMAND.every_flag(),
+        "sample": sample.FLAGS,
+    }
     parts = [_FLAGS]
     for command, flags in commands.items():
         parts.append(f"\n## {command}\n")

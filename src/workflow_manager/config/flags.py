@@ -118,13 +118,13 @@ class Flags:
                 parsed.unknown.append(self._unknown(token, name))
                 if not equals:
                     _drop_value(arguments)
-            elif equals:
-                texts[option.name] = value
-            elif option.is_switch:
+            elif option.is_switch and not equals:
                 texts[option.name] = "true"
                 parsed.mistakes.extend(_value_behind_a_space(token, arguments))
-            elif arguments:
-                texts[option.name] = arguments.pop(0)
+            elif equals or arguments:
+                text = value if equals else arguments.pop(0)
+                before = f"{texts[option.name]}," if option.repeats and option.name in texts else ""
+                texts[option.name] = before + text
             else:
                 parsed.mistakes.append(Mistake(f"--{name}", "", "needs a value"))
         return texts
