@@ -350,6 +350,12 @@ class TestTheThread:
         second.close()
         assert threads() == []
 
+    def test_it_does_without_epoll(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr("select.epoll")
+        _, service = serve(slowly(WHOLE), each(WHOLE, WHOLE))
+        assert service.send(GET, OK).body == b"whole"
+        assert service.send(GET, OK).body == b"whole"
+
     def test_no_thread_is_started_before_the_first_request(self, serve: Serve) -> None:
         serve(each(WHOLE))
         assert threads() == []

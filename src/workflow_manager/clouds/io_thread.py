@@ -173,8 +173,8 @@ class _Loop:
         self._bell = heard.fileno()
         self._due: float | None = None
         self._registered: set[int] = set()
-        self._epoll = select.epoll()
-        self._epoll.register(self._bell, select.EPOLLIN)
+        self._poll = select.epoll() if hasattr(select, "epoll") else Poll()
+        self._poll.register(self._bell, select.POLLIN)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -193,7 +193,7 @@ class _Loop:
         """Do what can be done now; if that is nothing, and `wait` is given, wait for it."""
         act = self._multi.socket_action
         running = len(self.active)
-        for descriptor, events in self._epoll.poll(self._timeout() if wait else 0):
+        for descriptor, events in self._poll.poll(self._timeout() if wait else 0):
             if descriptor == self._bell:
                 self._heard.recv(4096)
             else:
@@ -209,7 +209,7 @@ class _Loop:
         for curl in self.active:
             self._multi.remove_handle(curl)
         self._multi.close()
-        self._epoll.close()
+        self._poll.close()
         self._heard.close()
 
     def _timeout(self) -> float | None:
@@ -238,24 +238,40 @@ class _Loop:
         if what == pycurl.POLL_REMOVE:
             if descriptor in self._registered:
                 self._registered.remove(descriptor)
-                self._epoll.unregister(descriptor)
+                self._poll.unregister(descriptor)
         elif descriptor in self._registered:
-            self._epoll.modify(descriptor, _EVENTS[what])
+            self._poll.modify(descriptor, _EVENTS[what])
         else:
-            self._epoll.register(descriptor, _EVENTS[what])
+            self._poll.register(descriptor, _EVENTS[what])
             self._registered.add(descriptor)
+
+
+class Poll:
+    """poll(2) as epoll(7), for systems that have not both. The numbers of the events are the same."""
+
+    def __init__(self) -> None:
+        poll = select.poll()
+        self.register, self.modify, self.unregister = poll.register, poll.modify, poll.unregister
+        self._wait = poll.poll
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        """The descriptors at which something has happened within `timeout` seconds, and what."""
+        return self._wait(None if timeout is None else timeout * 1000)
+
+    def close(self) -> None:
+        """Nothing: the system keeps no list."""
 
 
 _EVENTS: Mapping[int, int] = {
     pycurl.POLL_NONE: 0,
-    pycurl.POLL_IN: select.EPOLLIN,
-    pycurl.POLL_OUT: select.EPOLLOUT,
-    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+    pycurl.POLL_IN: select.POLLIN,
+    pycurl.POLL_OUT: select.POLLOUT,
+    pycurl.POLL_INOUT: select.POLLIN | select.POLLOUT,
 }
 _ACTIONS: Mapping[int, int] = {
-    select.EPOLLIN: pycurl.CSELECT_IN,
-    select.EPOLLOUT: pycurl.CSELECT_OUT,
-    select.EPOLLIN | select.EPOLLOUT: pycurl.CSELECT_IN | pycurl.CSELECT_OUT,
+    select.POLLIN: pycurl.CSELECT_IN,
+    select.POLLOUT: pycurl.CSELECT_OUT,
+    select.POLLIN | select.POLLOUT: pycurl.CSELECT_IN | pycurl.CSELECT_OUT,
 }
 
 

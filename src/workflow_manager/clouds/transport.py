@@ -143,7 +143,6 @@ def _fixed_options(retry_policy: RetryPolicy, *, http2: bool) -> Options:
         (pycurl.SSL_VERIFYHOST, 2),
         (pycurl.PROXY_SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
         (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if http2 else pycurl.CURL_HTTP_VERSION_1_1),
-        (pycurl.PIPEWAIT, int(http2)),
         (pycurl.USERAGENT, f"workflow-manager/{__version__}"),
         (pycurl.BUFFERSIZE, _BUFFER_BYTES),
         (pycurl.CONNECTTIMEOUT_MS, max(1, int(retry_policy.connect_timeout * 1000))),
