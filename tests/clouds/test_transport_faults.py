@@ -243,12 +243,16 @@ class TestHttp2:
         together: list[Stream] = []
 
         def wait_for_all(stream: Stream) -> None:
+            if stream.path == "/first":
+                whole(stream)
+                return
             together.append(stream)
             if len(together) == 16:
                 for one in together:
                     whole(one)
 
         server, service = serve2(http2(wait_for_all))
+        assert service.send(Request("GET", "/first"), OK).body == b"/first"
         bodies: list[bytes] = []
         threads = [
             threading.Thread(
@@ -418,6 +422,24 @@ class TestTheThread:
         _, service = serve(each(WHOLE))
         with pytest.raises(CloudError, match="the thread for requests failed: RuntimeError"):
             service.send(GET, OK)
+
+    def test_nobody_waits_for_connections_that_take_long_to_close(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As they do while libcurl waits for the system to resolve a name."""
+        close, closed = io_thread._Loop.close, threading.Event()
+
+        def slow(loop: io_thread._Loop) -> None:
+            closed.wait()
+            close(loop)
+
+        monkeypatch.setattr(io_thread._Loop, "close", slow)
+        _, service = serve(each(WHOLE))
+        assert service.send(GET, OK).body == b"whole"
+        service.close()
+        (thread,) = threads()
+        closed.set()
+        thread.join()
 
     def test_a_child_process_leaves_the_parent_s_connections_alone(self, serve: Serve) -> None:
         server, service = serve(each(WHOLE, WHOLE))

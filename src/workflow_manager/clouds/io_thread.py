@@ -21,6 +21,7 @@ Options = tuple[tuple[int, Any], ...]
 _KEPT_CONNECTIONS = 512
 # Handles that are kept for the next request with the same options. Each takes about 10 kB.
 _KEPT_HANDLES = 128
+_LONGEST_FAREWELL = 1.0  # seconds
 CLOSED = -1  # no code of libcurl's: the thread has ended
 
 
@@ -122,12 +123,15 @@ class IoThread:
         waiting.wait()
 
     def end(self) -> None:
-        """End the thread, what is under way, and all connections."""
+        """End the thread, what is under way, and all connections.
+
+        Waits for that, but not for a host's name that is still being resolved: nothing can stop that.
+        """
         with self._lock:
             self._ended = True
         self._ring()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_LONGEST_FAREWELL)
 
     def _start(self) -> None:
         self._bell, heard = socket.socketpair()
@@ -158,8 +162,9 @@ class IoThread:
         finally:
             with self._lock:
                 self._ended = True
+            abandoned = loop.abandon()
+            _fail([*dict.fromkeys((*abandoned, *self._incoming))], CLOSED, message)
             loop.close()
-            _fail([*dict.fromkeys((*loop.active.values(), *self._incoming))], CLOSED, message)
             if self._bell is not None:
                 self._bell.close()
 
@@ -204,10 +209,14 @@ class _Loop:
         if running < len(self.active):
             self._finish()
 
-    def close(self) -> None:
-        """Close all connections; what is active will never be over."""
+    def abandon(self) -> Sequence[Transfer]:
+        """Let go of what is active, and return it: it will never be over."""
         for curl in self.active:
             self._multi.remove_handle(curl)
+        return list(self.active.values())
+
+    def close(self) -> None:
+        """Close all connections. Takes as long as it takes to resolve the names that are being resolved."""
         self._multi.close()
         self._poll.close()
         self._heard.close()
