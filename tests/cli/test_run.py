@@ -3,8 +3,10 @@
 import json
 import os
 import pstats
+import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -441,6 +443,26 @@ class TestHelp:
         outcome = call(installed, ["--version"])
         assert outcome.status == 0
         assert outcome.stdout.startswith("workflow-manager 0.")
+
+    def test_version_of_everything(self) -> None:
+        shown = call(Path(sys.executable).with_name("workflow-manager"), ["--version", "--verbose"]).stdout
+        names = {line.split()[0] for line in shown.splitlines()}
+        assert {
+            "workflow-manager",
+            "Python",
+            "PycURL",
+            "libcurl",
+            "OpenSSL",
+            "botocore",
+            "google-auth",
+        } <= names
+
+    def test_version_without_any_extra(self, installed: Path) -> None:
+        shown = call(installed, ["--version", "--verbose"]).stdout
+        assert re.search(r"^pycurl +not installed$", shown, re.MULTILINE)
+
+    def test_nothing_else_follows_version(self, installed: Path) -> None:
+        assert call(installed, ["--version", "--quiet"]).status == 2
 
     def test_help_lists_the_commands(self, installed: Path) -> None:
         shown = call(installed, ["--help"]).stdout

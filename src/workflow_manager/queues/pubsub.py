@@ -84,7 +84,7 @@ class PubSubQueue:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The queue in the project that the settings name; raises ConfigError if libraries are missing."""
-        require(cls.kind, "gcp", "google.auth", "httptools")
+        require(cls.kind, "gcp", "google.auth", "pycurl")
         emulator = settings.environ.get("PUBSUB_EMULATOR_HOST", "")
         service, who = google.open_service(settings, _SCOPES, _ENDPOINT, emulator)
         creates = settings.options.get("gcp-pubsub-create-topics") is True
