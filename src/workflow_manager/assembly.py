@@ -68,6 +68,23 @@ def every_flag(command: str, summary: str, *more: Group) -> Flags:
     return _flags_of_kinds(command, summary, kinds, kinds, *more)
 
 
+def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
+    """The flags of a run as `every_flag` has them, but only those of this `kind` of queue may be required.
+
+    Raises ConfigError if there is no such kind. Without a kind no flag is required at all.
+    """
+    if not kind:
+        groups = [
+            Group(title, tuple(replace(option, required=False) for option in options))
+            for title, options in every_flag(command, summary, *more).groups
+        ]
+        return Flags(command, summary, groups)
+    if not registry.is_queue_kind(kind):
+        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
+        raise ConfigError([Mistake(f"--{KIND}", kind, problem)])
+    return _flags_of_kinds(command, summary, registry.queue_kinds(), [kind], *more)
+
+
 def _flags_of_kinds(
     command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], *more: Group
 ) -> Flags:

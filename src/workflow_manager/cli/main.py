@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "schedule what is due (also when no command is named)",
     "check": "find out whether buckets and topics can be used, without publishing anything",
     "tasks": "inspect a task queue, and put dead letters back",
+    "instances": "list the instances of a file, or print an example or its schema",
     "sample": "fill buckets with made-up batches to try things with",
     "demo": "three passes over a made-up deployment, explained",
 }
@@ -95,7 +96,7 @@ def _version(more: Sequence[str]) -> str:
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:8} {about}" for name, about in COMMANDS.items())
+    commands = "\n".join(f"  {name:9} {about}" for name, about in COMMANDS.items())
     return (
         "usage: workflow-manager [run] [flags]\n"
         "       workflow-manager COMMAND [flags]\n\n"

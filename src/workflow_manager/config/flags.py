@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from workflow_manager.config.run_flags import Group
 from workflow_manager.errors import Mistake
@@ -26,6 +27,14 @@ _OF_OTHER_COMMANDS = frozenset({f"{_VARIABLE_PREFIX}AGGREGATION_ID"})
 # Words that can only be meant as the value of the boolean flag before them; digits may be IDs of tasks.
 _BOOLEANS = frozenset({"t", "T", "true", "TRUE", "True", "f", "F", "false", "FALSE", "False"})
 _NEARLY = 0.85  # the least similarity of a misspelt variable to what was meant, of 1.0
+
+
+class FlagText(NamedTuple):
+    """What a flag is given: by whom, in words for mistakes, and the text. `hidden` ones are never shown."""
+
+    source: str
+    text: str
+    hidden: bool = False
 
 
 @dataclass(slots=True)
@@ -91,17 +100,39 @@ class Flags:
     def parse(self, arguments: Sequence[str], environ: Mapping[str, str]) -> Parsed:
         """Read a command line, and the environment for the flags that it leaves out."""
         parsed = Parsed()
+        return self.take(self.command_line(arguments, parsed), environ, parsed)
+
+    def command_line(self, arguments: Sequence[str], parsed: Parsed) -> dict[str, FlagText]:
+        """What a command line gives, by flag; words and mistakes are noted in `parsed`."""
         texts = self._texts(list(arguments), parsed)
+        return {name: FlagText(f"--{name}", text) for name, text in texts.items()}
+
+    def take(
+        self, given: Mapping[str, FlagText], environ: Mapping[str, str], parsed: Parsed, owner: str = ""
+    ) -> Parsed:
+        """Turn what is given, by flag, into values, and take from the environment what is not.
+
+        `owner` is where a required flag is missing, if that is not the command line.
+        """
         for option in self._options.values():
             if option.name in parsed.values:
                 continue  # reached again under its other spelling
-            source, text = self._text_of(option, texts, environ)
-            if text:
-                self._value(option, source, text, parsed)
+            text = self._text_of(option, given, environ)
+            if text.text:
+                self._value(option, text, parsed)
             elif option.required:
+                missing = f"{owner}: {option.name}" if owner else f"--{option.name}"
                 twin = environment_twin(option.name)
-                parsed.mistakes.append(Mistake(f"--{option.name}", "", f"is required (or set {twin})"))
+                parsed.mistakes.append(Mistake(missing, "", f"is required (or set {twin})"))
         return parsed
+
+    def option(self, name: str) -> Option | None:
+        """The flag of this name, or of this other spelling."""
+        return self._options.get(name)
+
+    def suggestion(self, name: str) -> str:
+        """The flag that was probably meant by an unknown name, or nothing."""
+        return next(iter(get_close_matches(name, self._options, n=1)), "")
 
     def _texts(self, arguments: list[str], parsed: Parsed) -> dict[str, str]:
         texts: dict[str, str] = {}
@@ -131,26 +162,24 @@ class Flags:
                 parsed.mistakes.append(Mistake(f"--{name}", "", "needs a value"))
         return texts
 
-    def _text_of(
-        self, option: Option, texts: Mapping[str, str], environ: Mapping[str, str]
-    ) -> tuple[str, str]:
+    def _text_of(self, option: Option, given: Mapping[str, FlagText], environ: Mapping[str, str]) -> FlagText:
+        if (text := given.get(option.name)) and text.text:
+            return text
         twin = environment_twin(option.name)
-        for source, text in ((f"--{option.name}", texts.get(option.name)), (twin, environ.get(twin))):
-            if text:
-                return source, text
-        return f"--{option.name}", option.default
+        return FlagText(twin, environ[twin]) if environ.get(twin) else FlagText("", option.default)
 
-    def _value(self, option: Option, source: str, text: str, parsed: Parsed) -> None:
+    def _value(self, option: Option, given: FlagText, parsed: Parsed) -> None:
         try:
-            parsed.values[option.name] = option.parse(text)
+            parsed.values[option.name] = option.parse(given.text)
         except ValueError as error:
-            parsed.mistakes.append(Mistake(source, "" if option.secret else text, str(error)))
+            shown = "" if option.secret or given.hidden else given.text
+            parsed.mistakes.append(Mistake(given.source, shown, str(error)))
             if option.default:  # so that what depends on it can be looked at as well
                 parsed.values[option.name] = option.parse(option.default)
 
     def _unknown(self, token: str, name: str) -> Mistake:
-        close = get_close_matches(name, self._options, n=1)
-        hint = f"there is no such flag; did you mean --{close[0]}?" if close else "there is no such flag"
+        close = self.suggestion(name)
+        hint = f"there is no such flag; did you mean --{close}?" if close else "there is no such flag"
         return Mistake(token.partition("=")[0], "", hint)
 
     def twins(self) -> dict[str, str]:

@@ -47,6 +47,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
             raise ValueError(f"not one of {', '.join(choices)}")
         return text
 
+    parse.choices = choices  # type: ignore[attr-defined] # for the schema of files of instances
     return parse
 
 

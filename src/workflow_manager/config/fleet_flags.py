@@ -1,0 +1,94 @@
+"""The flags of commands that work on many instances, and those that an instance has under `serve`."""
+
+import re
+from datetime import timedelta
+
+from workflow_manager import flag_types
+from workflow_manager.config.run_flags import Group
+from workflow_manager.core.shards import Shard
+from workflow_manager.ports import Option
+
+CONFIG = "config"
+INSTANCE = "instance"
+SHARD = "shard"
+SHARD_COUNT = "shard-count"
+SHARD_BY = "shard-by"
+BY_AGGREGATION = "aggregation"
+BY_INSTANCE = "instance"
+AUTO = "auto"
+INTERVAL = "interval"
+
+_SHARD = re.compile("([0-9]{1,4})/([0-9]{1,4})")
+_ORDINAL = re.compile(".*-([0-9]{1,4})")
+
+
+def shard(text: str) -> Shard | str:
+    """A shard as `I/N`, or `auto`."""
+    if text == AUTO:
+        return AUTO
+    match = _SHARD.fullmatch(text)
+    if match is None or not int(match[1]) < int(match[2]):
+        raise ValueError("not a shard: I/N with I from 0 to N-1, such as 0/4, or auto")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def shard_of_pod(count: int, completion_index: str, pod_name: str) -> Shard | None:
+    """The shard of a pod: by the index of an Indexed Job, or the ordinal in a StatefulSet's pod name.
+
+    None if neither says which of `count` shards it is.
+    """
+    ordinal = _ORDINAL.fullmatch(pod_name)
+    text = completion_index or (ordinal[1] if ordinal else "")
+    return Shard(int(text), count) if text.isdecimal() and int(text) < count else None
+
+
+def _by(text: str) -> str:
+    if text not in (BY_INSTANCE, BY_AGGREGATION):
+        raise ValueError(f"not one of {BY_INSTANCE}, {BY_AGGREGATION}")
+    return text
+
+
+def _interval(text: str) -> timedelta:
+    value = flag_types.duration(text)
+    if value < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
+    return value
+
+
+FLEET = Group(
+    "Many instances",
+    (
+        Option(CONFIG, "YAML file with the flags of many instances"),
+        Option(
+            INSTANCE,
+            "only the instances with these names; * stands for any characters; may be repeated",
+            repeats=True,
+        ),
+        Option(SHARD, "only the share I of N of the instances (I/N, from 0/N), or auto", parse=shard),
+        Option(
+            SHARD_COUNT,
+            "number of shards for --shard=auto, which takes the index from JOB_COMPLETION_INDEX "
+            "or the end of the pod's name",
+            parse=flag_types.at_least_one,
+        ),
+        Option(SHARD_BY, "what to share out: instance or aggregation", BY_INSTANCE, _by),
+    ),
+)
+# Keys of the file that only `serve` uses; other commands take and ignore them.
+SERVED = Group(
+    "Under serve",
+    (
+        Option(INTERVAL, "time from the start of one pass to the start of the next", "5m", _interval),
+        Option(
+            "ingestor-notifications",
+            "where uploads to the ingestion bucket are announced: pubsub://{project}/{subscription}, "
+            "sqs://{region}/{queue}, or watch for a directory",
+        ),
+        Option("ingestor-notifications-identity", "role to receive these notifications with"),
+        Option(
+            "peer-notifications",
+            "where uploads to the peer's validation bucket are announced; see ingestor-notifications",
+        ),
+        Option("peer-notifications-identity", "role to receive these notifications with"),
+    ),
+)
