@@ -41,6 +41,10 @@ class MessageTooLargeError(QueueError):
     """A message is over the queue's limit. It was not sent, and sending it again cannot help."""
 
 
+class NotificationError(WorkflowManagerError):
+    """Notifications could not be received or acknowledged; `subject` is their source."""
+
+
 class MetricsError(WorkflowManagerError):
     """The metrics of a finished run could not be delivered."""
 

@@ -1,7 +1,7 @@
 """Finds the adapter for a URL scheme or a kind of queue: the only door to them.
 
-Those of other packages are entry points: `workflow_manager.stores` by URL scheme,
-`workflow_manager.queues` by kind. They are looked for only if a name is none of our own:
+Those of other packages are entry points: `workflow_manager.stores` and `workflow_manager.notifications`
+by URL scheme, `workflow_manager.queues` by kind. They are looked for only if a name is none of our own:
 to read all that is installed would take up to a third of a short run's time.
 """
 
@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.notices import NotificationSource
 from workflow_manager.ports import ObjectStore, TaskQueue
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 STORES = "workflow_manager.stores"
 QUEUES = "workflow_manager.queues"
+SOURCES = "workflow_manager.notifications"
 
 _OURS = {
     STORES: {
@@ -35,6 +37,11 @@ _OURS = {
         "redis": "queues.redis:RedisQueue",
         "sqlite": "queues.sqlite:SqliteQueue",
     },
+    SOURCES: {
+        "file": "notifications.directories:WatchedDirectory",
+        "pubsub": "notifications.subscriptions:PubSubNotifications",
+        "sqs": "notifications.sqs_queues:SqsNotifications",
+    },
 }
 
 
@@ -47,6 +54,12 @@ def store(scheme: str) -> type[ObjectStore]:
 def queue(kind: str) -> type[TaskQueue]:
     """The kind of queue of this name; raises ConfigError if there is none."""
     found: type[TaskQueue] = _load(QUEUES, kind, "kinds of queue are")
+    return found
+
+
+def source(scheme: str) -> type[NotificationSource]:
+    """The kind of source of notifications for URLs with this scheme; raises ConfigError if there is none."""
+    found: type[NotificationSource] = _load(SOURCES, scheme, "a source of notifications begins with")
     return found
 
 
@@ -67,7 +80,7 @@ def _load(group: str, name: str, introduction: str) -> type:
         return ours
     others = _others(group)
     if name not in others:
-        ending = "://" if group == STORES else ""
+        ending = "" if group == QUEUES else "://"
         known = ", ".join(f"{known}{ending}" for known in sorted({*_OURS[group], *others}))
         raise ConfigError([Mistake("", "", f"there is no {name!r}: {introduction} {known}")])
     theirs: type = others[name].load()

@@ -8,7 +8,7 @@ from workflow_manager.config.instances_file import DEFAULTS, INSTANCES, NAME
 from workflow_manager.ports import Option
 
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
-_DURATION = {"type": "string", "pattern": r"^[+-]?(0|([0-9.]+(ns|us|µs|μs|ms|s|m|h))+)$"}
+_DURATION: dict[str, object] = {"type": "string", "pattern": r"^[+-]?(0|([0-9.]+(ns|us|µs|μs|ms|s|m|h))+)$"}
 _TYPES: dict[object, dict[str, object]] = {
     flag_types.boolean: {"enum": [True, False, "true", "false", "t", "f", "T", "F", "1", "0", 1, 0]},
     flag_types.at_least_one: {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$"},
