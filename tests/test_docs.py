@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from workflow_manager.cli.reference import events_page, flags_page, messages_page, report_page
+from workflow_manager.cli.reference import events_page, flags_page, instances_page, messages_page, report_page
 from workflow_manager.core.report import FIGURES
 from workflow_manager.observe.metrics import FAILURES, LAST_FAILURE, LAST_SUCCESS, PREFIX, RUNTIME
 
@@ -13,6 +13,10 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), *(ROOT / "docs
 
 def test_the_flag_reference_is_generated() -> None:
     assert (ROOT / "docs/reference/flags.md").read_text() == flags_page(), "make docs"
+
+
+def test_the_reference_of_the_file_of_instances_is_generated() -> None:
+    assert (ROOT / "docs/reference/instances.md").read_text() == instances_page(), "make docs"
 
 
 def test_the_event_reference_is_generated() -> None:

@@ -14,7 +14,9 @@ from workflow_manager import registry
 from workflow_manager.config.flags import Flags, Parsed, misspelt_variables, strange_variables
 from workflow_manager.config.run_config import RunConfig, configure, retry_policy
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, Group
+from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.notices import NotificationSource
 from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
@@ -206,9 +208,19 @@ def open_queue(kind: str, settings: Settings, opened: ExitStack) -> TaskQueue:
     return queue
 
 
-def run_spec(parts: Assembly) -> RunSpec:
-    """What the run is to do. Runs over the same ingestion bucket exclude each other."""
+def open_source(url: str, settings: Settings) -> NotificationSource:
+    """The source of notifications at a URL; raises ConfigError."""
+    return registry.source(urlsplit(url).scheme).open(url, settings)
+
+
+def run_spec(parts: Assembly, shard: Shard = WHOLE) -> RunSpec:
+    """What the run is to do. Runs over the same ingestion bucket exclude each other.
+
+    Those of several shards do not, as they share out its aggregations.
+    """
     config, ingestion = parts.config, parts.buckets.ingestion.url
+    if shard != WHOLE:
+        ingestion += f" shard {shard}"
     scope = hashlib.sha256(ingestion.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     lease = LeaseTerms(scope, config.lease_duration.total_seconds(), parts.lease_expiry)
     return RunSpec(
@@ -223,6 +235,7 @@ def run_spec(parts: Assembly) -> RunSpec:
         batch_ids=config.batch_ids,
         allow_overlapping_windows=config.allow_overlapping_windows,
         names_incomplete=config.log_level == "debug",
+        shard=shard,
     )
 
 

@@ -13,7 +13,14 @@ from difflib import get_close_matches
 from functools import cached_property
 
 from workflow_manager.assembly import KIND, Assembly, assemble, flags_of_kind
-from workflow_manager.config.flags import Flags, FlagText, Parsed, environment_twin
+from workflow_manager.config.flags import (
+    Flags,
+    FlagText,
+    Parsed,
+    environment_twin,
+    misspelt_variables,
+    strange_variables,
+)
 from workflow_manager.config.fleet_flags import (
     AUTO,
     BY_AGGREGATION,
@@ -29,7 +36,7 @@ from workflow_manager.config.fleet_flags import (
 from workflow_manager.config.instances_file import DEFAULTS, Entry, InstancesFile, read_instances_file
 from workflow_manager.config.run_config import Given
 from workflow_manager.config.run_flags import Group
-from workflow_manager.core.shards import Shard
+from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
 
 # These hold for the process, whatever its instances are.
@@ -66,7 +73,7 @@ class Fleet:
 
     process: Parsed
     instances: tuple[InstanceConfig, ...] = ()
-    shard: Shard = field(default_factory=Shard)
+    shard: Shard = WHOLE
     by_aggregation: bool = False
 
 
@@ -96,8 +103,8 @@ def read_fleet(
     except ConfigError as error:
         raise ConfigError([*mistakes, *error.mistakes]) from error
     reading = _Reading(command, known, own, file, environ)
-    over = {name: text for name, text in line.items() if name not in own}
-    instances = [reading.instance(name, over) for name in file.instances]
+    mistakes += misspelt_variables(strange_variables(environ, known), known)
+    instances = [reading.instance(name, line) for name in file.instances]
     mistakes += [*file.mistakes, *reading.mistakes, *_shared_buckets(instances)]
     chosen = _chosen(instances, Given(process.values).text(INSTANCE), mistakes)
     share = _share(Given(process.values), environ, mistakes)
@@ -147,8 +154,8 @@ class _Reading:
         flags.take(given, self._environ, parsed, owner)
         # A mistake in the defaults, or on the command line, is one for all instances.
         self.mistakes += [mistake for mistake in parsed.mistakes if mistake not in self.mistakes]
-        values = {flag: value for flag, value in parsed.values.items() if flag not in self._own}
-        return InstanceConfig(name, values, {flag: text.source for flag, text in given.items()}, owner)
+        sources = {flag: text.source for flag, text in given.items()}
+        return InstanceConfig(name, parsed.values, sources, owner)
 
     def _texts(self, owner: str, entries: Mapping[str, Entry]) -> dict[str, FlagText]:
         texts: dict[str, FlagText] = {}
@@ -210,11 +217,11 @@ def _share(given: Given, environ: Mapping[str, str], mistakes: list[Mistake]) ->
     if isinstance(wanted, Shard):
         return wanted
     if wanted != AUTO:
-        return Shard()
+        return WHOLE
     count = given.optional(SHARD_COUNT, int)
     if count is None:
         mistakes.append(Mistake(f"--{SHARD}", AUTO, f"requires --{SHARD_COUNT}"))
-        return Shard()
+        return WHOLE
     pod = environ.get("POD_NAME") or environ.get("HOSTNAME", "")
     found = shard_of_pod(count, environ.get("JOB_COMPLETION_INDEX", ""), pod)
     if found is None:
@@ -226,7 +233,7 @@ def _share(given: Given, environ: Mapping[str, str], mistakes: list[Mistake]) ->
                 f"--{SHARD_COUNT}={count}; give --{SHARD}=I/{count}",
             )
         )
-    return found or Shard()
+    return found or WHOLE
 
 
 def _shared_buckets(instances: Sequence[InstanceConfig]) -> Iterator[Mistake]:

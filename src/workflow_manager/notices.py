@@ -5,6 +5,9 @@ from typing import NamedTuple, Protocol, Self
 
 from workflow_manager.ports import Settings
 
+# In the place of an object's key: anything in the bucket may be new. No object can have this key.
+ANY_KEY = ""
+
 
 class Upload(NamedTuple):
     """What a notification says of an object; others may have made it up. `time` is in seconds since 1970.

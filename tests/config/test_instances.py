@@ -73,7 +73,7 @@ def test_values_are_the_text_in_the_file_whatever_yaml_would_make_of_them(path: 
     assert found["aggregation-override-timestamp"] == datetime(2020, 11, 1, tzinfo=UTC)
     assert (found["gcp-project-id"], found["max-list-workers"]) == ("012", 7)
     assert "k8s-namespace" not in found
-    assert "L7: a: is-first='no': not a truth value: true or false" in problems(
+    assert "L7: a: is-first='no': not a boolean (true or false)" in problems(
         path, f"{HEAD}instances:\n{instance('a', 'is-first: no')}"
     )
 

@@ -144,7 +144,7 @@ class TestDirectories:
         assert {upload.bucket for upload in seen} == {str(tmp_path)}
         (tmp_path / "b").mkdir()
         (tmp_path / "b" / "y.batch").write_bytes(b"")
-        while not any(upload.key.startswith("b") for upload in seen):
+        while not any(upload.key.startswith("b/") for upload in seen):
             seen.update(upload for notice in source.receive() for upload in notice.uploads)
 
     def test_a_directory_that_is_not_there_is_named_and_watched_once_it_is(

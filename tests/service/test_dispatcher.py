@@ -55,7 +55,7 @@ class Notice:
         self.settled: list[bool] = []
         self.known = threading.Event()
 
-    def settle(self, *, done: bool) -> None:
+    def settles(self, _notices: object, done: bool) -> None:  # noqa: FBT001 (the protocol's)
         self.settled.append(done)
         self.known.set()
 

@@ -17,6 +17,7 @@ from workflow_manager.errors import ConfigError, Mistake, WorkflowManagerError
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
     "run": "schedule what is due (also when no command is named)",
+    "serve": "work on many instances for as long as the process lives",
     "check": "find out whether buckets and topics can be used, without publishing anything",
     "tasks": "inspect a task queue, and put dead letters back",
     "instances": "list the instances of a file, or print an example or its schema",

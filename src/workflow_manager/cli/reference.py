@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_manager.assembly import every_flag
-from workflow_manager.cli import run, sample, tasks
+from workflow_manager.cli import instances, run, sample, serve, tasks
+from workflow_manager.cli.instances import instances_schema
 from workflow_manager.config.flags import Flags, environment_twin
+from workflow_manager.config.instances_schema import example
 from workflow_manager.core.schema import AGGREGATION, INTAKE
-from workflow_manager.observe import events, found, stop_events
+from workflow_manager.observe import events, found, service_events, stop_events
 from workflow_manager.observe.event import Event
 from workflow_manager.report.run_document import schema
 
@@ -20,6 +22,31 @@ Go's syntax: one or two dashes, `--flag value` or `--flag=value`. A switch stand
 or `=false`. An empty value means "not given". Durations are Go's: `8h`, `1h30m`, `90s`, `500ms`.
 
 Each flag has a twin in the environment, which is used when the flag is absent or empty. This page is
+generated from the program.
+"""
+
+_INSTANCES = """\
+# The file of instances
+
+`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run`. An
+instance is what a single run works on: three buckets, a queue, and its windows.
+
+- `instances:` has them by name: up to 63 letters, digits, `-`, `_` and `.`. `defaults:` has the flags of
+  every instance that does not give its own. No other key stands at the top.
+- Keys are the names of [flags](flags.md), without dashes. Those of the process are not among them:
+  `--log-level`, `--log-format`, `--shutdown-grace`, the profiles, and those in this list.
+- A value is the text in the file, parsed as on the command line: `no` is not a boolean, `8h` is a duration.
+  `{env: NAME}` takes it from the environment, and `{file: PATH}` from a file beside this one; such
+  values are never shown.
+- The command line goes before the file, an instance before the defaults, and the file before the
+  environment variables of flags.
+- Each instance has its own bucket for `own-validation-input`: markers of two would be taken for each other's.
+- Lists, anchors' merge keys (`<<`) and keys that come twice are mistakes. All mistakes are reported at
+  once with their line numbers, and the exit status is 2.
+
+`workflow-manager instances list --config FILE` checks a file and prints the names in it, `instances example`
+prints the example below, and `instances schema` the JSON Schema, which many editors use to complete and
+check what you write: save it beside the file, and keep the first line of the example. This page is
 generated from the program.
 """
 
@@ -67,16 +94,28 @@ def report_page() -> str:
     return f"{_REPORT}\n```json\n{json.dumps(schema(), indent=2)}\n```\n"
 
 
+def instances_page() -> str:
+    """The file of instances with its schema, as Markdown."""
+    sample_file = f"## Example\n\n```yaml\n{example()}```\n"
+    return f"{_INSTANCES}\n{sample_file}\n## JSON Schema\n\n```json\n{instances_schema()}```\n"
+
+
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
     commands = {
         "run": every_flag("run", "", run.OUTPUT),
         "tasks": tasks.COMMAND.every_flag(),
         "sample": sample.FLAGS,
+        "serve": serve.FLAGS,
+        "instances": instances.FLAGS,
     }
     parts = [_FLAGS]
     for command, flags in commands.items():
         parts.append(f"\n## {command}\n")
+        if command == "serve":
+            parts.append(
+                "\n`serve` takes the flags of `run` too; each holds for all instances, over the file.\n"
+            )
         if command == "run":
             parts.append("\n`check` takes the same flags; its `--json` prints JSON instead of a table.\n")
         parts.extend(_groups(flags))
@@ -113,7 +152,7 @@ def _groups(flags: Flags) -> Iterator[str]:
 
 def _events() -> Iterator[type[Event]]:
     """All events, in the order of their names."""
-    members = {**vars(events), **vars(found), **vars(stop_events)}.values()
+    members = {**vars(events), **vars(found), **vars(service_events), **vars(stop_events)}.values()
     kinds = [kind for kind in members if isinstance(kind, type) and issubclass(kind, Event)]
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
@@ -123,6 +162,7 @@ def main() -> None:
     directory = Path(sys.argv[1])
     (directory / "flags.md").write_text(flags_page())
     (directory / "events.md").write_text(events_page())
+    (directory / "instances.md").write_text(instances_page())
     (directory / "messages.md").write_text(messages_page())
     (directory / "run-report.md").write_text(report_page())
 

@@ -62,10 +62,10 @@ def run(arguments: Sequence[str]) -> int:
         config = parts.config
         if config.malloc_tuning:
             share_one_arena()
-        logs = terminal_logs(config)
+        observer = terminal_logs(config)
         queue = None if config.dry_run else parts.queue
-        scheduler = Scheduler(parts.buckets, queue, run_spec(parts), logs)
-        delivery = ReportDelivery(config, logs, as_json=parsed.values["json"] is True)
+        scheduler = Scheduler(parts.buckets, queue, run_spec(parts), observer)
+        delivery = ReportDelivery(config, observer, as_json=parsed.values["json"] is True)
         with (
             one_cpu() if config.cpu_pinning else nullcontext(),
             cpu_profile(config.cpuprofile),
@@ -150,14 +150,18 @@ def run_document(config: RunConfig, report: RunReport, status: int) -> dict[str,
 
 def terminal_logs(config: RunConfig) -> Logs:
     """Where a run's events are written: standard error, as text on a terminal and else as JSON lines."""
+    return logs(config.log_level, config.log_format).labelled(config.labels)
+
+
+def logs(level: str, form: str) -> Logs:
+    """Where events of this level or above are written; `form` is as --log-format has it."""
     terminal = sys.stderr.isatty()
     return Logs(
         sys.stderr,
         utc_now,
-        Severity(config.log_level.upper()),
-        json_lines=config.log_format == "json" or (config.log_format == "auto" and not terminal),
+        Severity(level.upper()),
+        json_lines=form == "json" or (form == "auto" and not terminal),
         colour=terminal and not os.environ.get("NO_COLOR"),
-        labels=config.labels,
     )
 
 

@@ -17,6 +17,9 @@ BY_AGGREGATION = "aggregation"
 BY_INSTANCE = "instance"
 AUTO = "auto"
 INTERVAL = "interval"
+INGESTOR_NOTIFICATIONS = "ingestor-notifications"
+PEER_NOTIFICATIONS = "peer-notifications"
+WATCH = "watch"  # in the place of a URL: the directory itself
 
 _SHARD = re.compile("([0-9]{1,4})/([0-9]{1,4})")
 _ORDINAL = re.compile(".*-([0-9]{1,4})")
@@ -80,15 +83,15 @@ SERVED = Group(
     (
         Option(INTERVAL, "time from the start of one pass to the start of the next", "5m", _interval),
         Option(
-            "ingestor-notifications",
+            INGESTOR_NOTIFICATIONS,
             "where uploads to the ingestion bucket are announced: pubsub://{project}/{subscription}, "
             "sqs://{region}/{queue}, or watch for a directory",
         ),
-        Option("ingestor-notifications-identity", "role to receive these notifications with"),
+        Option(f"{INGESTOR_NOTIFICATIONS}-identity", "role to receive these notifications with"),
         Option(
-            "peer-notifications",
+            PEER_NOTIFICATIONS,
             "where uploads to the peer's validation bucket are announced; see ingestor-notifications",
         ),
-        Option("peer-notifications-identity", "role to receive these notifications with"),
+        Option(f"{PEER_NOTIFICATIONS}-identity", "role to receive these notifications with"),
     ),
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEFAULTS = "defaults"
 INSTANCES = "instances"
 # As label values of Kubernetes, so that an instance can name objects, labels and series everywhere.
-NAME = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+NAME = re.compile("[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9._-]{0,61}[A-Za-z0-9]")
 _NULL = "tag:yaml.org,2002:null"
 _REFERENCES = ("env", "file")
 

@@ -80,7 +80,7 @@ def schema(flags: Flags, process: Collection[str]) -> dict[str, object]:
                 "description": "flags of each instance, by its name",
                 "type": "object",
                 "minProperties": 1,
-                "propertyNames": {"pattern": f"^{NAME.pattern}$"},
+                "propertyNames": {"pattern": f"^({NAME.pattern})$"},
                 "additionalProperties": {"anyOf": [{"$ref": "#/$defs/flags"}, {"type": "null"}]},
             },
         },

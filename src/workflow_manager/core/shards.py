@@ -24,6 +24,9 @@ class Shard:
         return self.count == 1 or owner(name, self.count) == self.index
 
 
+WHOLE = Shard()
+
+
 def owner(name: str, count: int) -> int:
     """The index of the one among `count` shards that works on what has this name."""
     encoded = name.encode("utf-8", "surrogatepass")  # names of aggregations may be anything

@@ -17,7 +17,7 @@ from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
 from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import ConfigError, Mistake, NotificationError
 from workflow_manager.notices import Notice
-from workflow_manager.notifications.events import s3_uploads
+from workflow_manager.notifications.announcements import s3_uploads
 from workflow_manager.ports import Settings
 
 _URL = re.compile(r"sqs://([a-z0-9-]{1,63})/(?:([0-9]{12})/)?([A-Za-z0-9_-]{1,80})")

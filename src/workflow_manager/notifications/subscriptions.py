@@ -14,7 +14,7 @@ from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
 from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import ConfigError, Mistake, NotificationError
 from workflow_manager.notices import Notice
-from workflow_manager.notifications.events import cloud_storage_upload
+from workflow_manager.notifications.announcements import cloud_storage_upload
 from workflow_manager.ports import Settings
 
 _URL = re.compile(r"pubsub://([^/]+)/([^/]+)")

@@ -5,8 +5,9 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Self, TextIO
 
 from workflow_manager.observe.event import Event, Severity
 
@@ -39,6 +40,12 @@ class Logs:
         self._labels = dict(labels or {})
         self._lock = threading.Lock()
         self._lost = False
+
+    def labelled(self, labels: Mapping[str, str]) -> Self:
+        """The same place to write to, with more labels on each line."""
+        one = copy(self)
+        one._labels = self._labels | dict(labels)  # noqa: SLF001 (a copy of ourselves)
+        return one
 
     def notify(self, *events: Event) -> None:
         """Write down those events that are severe enough."""
@@ -75,7 +82,8 @@ class Logs:
         severity = f"{event.severity.value:7}"
         if self._colour:
             severity = f"\x1b[{_COLOURS[event.severity]}m{severity}\x1b[0m"
-        return f"{now:%H:%M:%S} {severity} {printable(event.message)}"
+        instance = f"{self._labels['instance']}: " if "instance" in self._labels else ""
+        return f"{now:%H:%M:%S} {severity} {instance}{printable(event.message)}"
 
 
 def printable(text: str) -> str:

@@ -29,7 +29,7 @@ OTHERS = "(others)"
 MOST_AGGREGATIONS = 1000
 TIMEOUT = 10.0  # seconds that a Pushgateway gets to answer
 
-_ABOUT = {
+ABOUT = {
     "ingestions_found": "ready batches in the intake window",
     "incomplete_ingestions_found": "incomplete batches in the intake window",
     "aggregate_ingestions_found": "ready batches in the aggregation window",
@@ -52,7 +52,7 @@ _ABOUT = {
     ),
     "number_of_batches_in_aggregation": "batches in the aggregation task that was scheduled",
 }
-_RUN_GAUGES = {
+RUN_GAUGES = {
     LAST_SUCCESS: "when a run last ended without failure, in seconds since 1970",
     LAST_FAILURE: "when a run last ended with a failure, in seconds since 1970",
     RUNTIME: "how long the last run without failure took, in seconds",
@@ -168,14 +168,14 @@ def _registry(
     registry = CollectorRegistry()
     by_aggregation = bounded(report.figures)
     for name in FIGURES:
-        gauge = Gauge(PREFIX + name, _ABOUT[name], [*labels, "aggregation_id"], registry=registry)
+        gauge = Gauge(PREFIX + name, ABOUT[name], [*labels, "aggregation_id"], registry=registry)
         for aggregation, figures in by_aggregation.items():
             gauge.labels(*labels.values(), aggregation).set(getattr(figures, name))
     failures = Gauge(FAILURES, "failures of the last run", [*labels, "kind"], registry=registry)
     for kind in Kind:  # all of them, so that none of an earlier run stays
         failures.labels(*labels.values(), kind.value).set(report.failed.get(kind, 0))
     for name, value in outcome.items():
-        gauge = Gauge(name, _RUN_GAUGES[name], list(labels), registry=registry)
+        gauge = Gauge(name, RUN_GAUGES[name], list(labels), registry=registry)
         (gauge.labels(*labels.values()) if labels else gauge).set(value)
     return registry
 
@@ -190,7 +190,7 @@ def _previous(path: Path) -> dict[str, float]:
             sample.name: sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name in _RUN_GAUGES
+            if sample.name in RUN_GAUGES
         }
     except (OSError, ValueError) as error:
         advice = "tasks are not affected; delete the file if it is damaged, or correct --metrics-file"

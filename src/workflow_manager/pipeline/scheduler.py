@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import MARKER_PREFIX, BatchIds, aggregation_problem, validity_infix
 from workflow_manager.core.report import Kind, RunReport
+from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import explain
 from workflow_manager.observe.events import (
@@ -77,6 +78,8 @@ class RunSpec:
     but fail for `breaker_seconds` is given up. `batch_ids` says which IDs are malformed. Unless
     `allow_overlapping_windows`, an aggregation fails whose window overlaps one that is marked.
     With `names_incomplete` there is an event for each incomplete batch; there can be very many.
+    If aggregations are named in `only`, no others are looked for; of all of them, only those that are
+    the `shard`'s are worked on.
     """
 
     intake: Window
@@ -89,6 +92,8 @@ class RunSpec:
     batch_ids: BatchIds = BatchIds.UUID
     allow_overlapping_windows: bool = False
     names_incomplete: bool = False
+    only: tuple[str, ...] | None = None
+    shard: Shard = WHOLE
 
 
 class Scheduler:
@@ -172,7 +177,7 @@ class Scheduler:
         malformed = MalformedNames("")
         slots = threading.Semaphore(MOST_OPEN)
         try:
-            for aggregation in aggregations(context.ingestion):
+            for aggregation in self._aggregations(context):
                 if context.ledger.stopped:
                     break
                 if problem := aggregation_problem(aggregation):
@@ -195,6 +200,10 @@ class Scheduler:
                 next(iter(store.list_keys(prefix)), None)
             except Exception as error:  # noqa: BLE001 (third-party stores may raise anything)
                 context.failed("", "nothing was scheduled", error)
+
+    def _aggregations(self, context: RunContext) -> Iterator[str]:
+        found = aggregations(context.ingestion) if self._spec.only is None else self._spec.only
+        return (name for name in found if self._spec.shard.owns(name))
 
     def _permission(self, ending: ExitStack) -> Permission:
         terms = self._spec.lease

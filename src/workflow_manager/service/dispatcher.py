@@ -108,11 +108,13 @@ class Dispatcher:
         """Have a pass look at an aggregation soon. Where there is no such instance, nothing is done."""
         with self._lock:
             entry = None if self._stopped else self._entries.get(name)
-            if entry is None:
-                held.settle(done=False)
-                return
-            entry.hints.add(aggregation, uploaded, held)
-            self._arm(entry)
+            # One that struggles gets there too, but may take long: nobody waits for it.
+            waits = entry is not None and not entry.timing.failures
+            if entry is not None:
+                entry.hints.add(aggregation, uploaded, held if waits else None)
+                self._arm(entry)
+        if not waits:
+            settle([held], done=False)
 
     def stop(self, reason: str, seconds: float) -> bool:
         """Start no pass any more, and wait for those under way; whether all have ended in time."""
@@ -188,7 +190,7 @@ class Dispatcher:
             entry.rested = now + max(SPACING, now - turn.begun)
             if outcome is not Outcome.DONE:
                 entry.hints.returned(turn.hints)
-            if entry.hints.aggregations:
+            if entry.hints.aggregations or entry.hints.everything:
                 self._arm(entry)
             self._active.discard(job)
             stale = job is not entry.job or self._entries.get(job.name) is not entry

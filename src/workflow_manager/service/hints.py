@@ -1,8 +1,10 @@
 """What notifications have asked for and no pass has looked at yet."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from workflow_manager.notices import ANY_KEY
 
 # Aggregations that are looked at one by one. Others name them, and may make up any number.
 MOST_AGGREGATIONS = 50
@@ -11,8 +13,9 @@ MOST_AGGREGATIONS = 50
 class Held(Protocol):
     """A notice that is not acknowledged yet."""
 
-    def settle(self, *, done: bool) -> None:
-        """The pass that was to look at this is over; if it is not `done`, the notice shall come again."""
+    @property
+    def settles(self) -> "Callable[[Sequence[Held], bool], None]":
+        """What to call with all notices of one source whose pass is over; True if it succeeded."""
         ...
 
 
@@ -28,10 +31,12 @@ class Hints:
     held: list[Held] = field(default_factory=list)
 
     def add(self, aggregation: str, time: float, held: Held | None = None) -> None:
-        """Something was uploaded to an aggregation at a `time`, in seconds since 1970."""
+        """Something was uploaded to an aggregation (or ANY_KEY) at a `time`, in seconds since 1970."""
         if held is not None:
             self.held.append(held)
-        if aggregation in self.aggregations or len(self.aggregations) < MOST_AGGREGATIONS:
+        if aggregation == ANY_KEY:
+            self.everything = True
+        elif aggregation in self.aggregations or len(self.aggregations) < MOST_AGGREGATIONS:
             self.aggregations[aggregation] = max(time, self.aggregations.get(aggregation, 0.0))
         else:
             self.everything = True
@@ -48,6 +53,9 @@ class Hints:
 
 
 def settle(held: Iterable[Held], *, done: bool) -> None:
-    """Settle all of them."""
+    """The pass that was to look at these is over; if it is not `done`, they shall come again."""
+    together: dict[object, list[Held]] = {}
     for one in held:
-        one.settle(done=done)
+        together.setdefault(one.settles, []).append(one)
+    for same in together.values():
+        same[0].settles(same, done)

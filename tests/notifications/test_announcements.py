@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support.announcing import TIME, attributes, bridged, record, through_sns
 from workflow_manager.notices import Upload
-from workflow_manager.notifications.events import cloud_storage_upload, s3_uploads
+from workflow_manager.notifications.announcements import cloud_storage_upload, s3_uploads
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8),
@@ -43,6 +43,7 @@ def test_cloud_storage_says_it_by_attributes() -> None:
         attributes(eventType="OBJECT_DELETE"),
         attributes(eventType="OBJECT_METADATA_UPDATE"),
         attributes(objectId=None),
+        attributes(objectId=""),
         attributes(bucketId=7),
         {},
         None,
@@ -53,7 +54,7 @@ def test_other_messages_are_about_no_upload(said: object) -> None:
     assert cloud_storage_upload(said) is None
 
 
-@pytest.mark.parametrize("key", ["a/2026/11/05/05/22/b.batch", "a b/+%2F/ü", "😺/\x01", "../x", ""])
+@pytest.mark.parametrize("key", ["a/2026/11/05/05/22/b.batch", "a b/+%2F/ü", "😺/\x01", "../x"])
 @pytest.mark.parametrize("wrap", [lambda document: document, through_sns])
 def test_s3_says_it_with_encoded_keys(key: str, wrap: Callable[[object], object]) -> None:
     assert uploads(wrap({"Records": [record(key), record("other")]})) == (
@@ -74,6 +75,8 @@ def test_eventbridge_says_it_with_keys_as_they_are(wrap: Callable[[object], obje
         {"Records": [record("a", eventName="ObjectRemoved:Delete")]},
         {"Records": [record("a", s3={})]},
         {"Records": [None, 7, []]},
+        {"Records": [record("")]},
+        bridged(""),
         {"Records": "x"},
         {"Type": "Notification", "Message": "no JSON"},
         {"Type": "Notification"},

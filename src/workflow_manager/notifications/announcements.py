@@ -21,7 +21,7 @@ def cloud_storage_upload(attributes: object) -> Upload | None:
     message's data may be left out.
     """
     match attributes:
-        case {"eventType": "OBJECT_FINALIZE", "bucketId": str(bucket), "objectId": str(key), **rest}:
+        case {"eventType": "OBJECT_FINALIZE", "bucketId": str(bucket), "objectId": str(key), **rest} if key:
             return Upload(bucket, key, _time(rest.get("eventTime")))
     return None
 
@@ -51,7 +51,7 @@ def _records(records: list[object]) -> Iterator[Upload]:
                 "eventName": str(name),
                 "s3": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}},
                 **rest,
-            } if name.startswith(_CREATED):
+            } if key and name.startswith(_CREATED):
                 yield Upload(
                     bucket, unquote_plus(key, errors="surrogateescape"), _time(rest.get("eventTime"))
                 )
@@ -59,7 +59,7 @@ def _records(records: list[object]) -> Iterator[Upload]:
 
 def _bridged(detail: object, time: object) -> Iterator[Upload]:
     match detail:
-        case {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}}:
+        case {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}} if key:
             yield Upload(bucket, key, _time(time))
 
 

@@ -1,0 +1,131 @@
+"""What happens in a process that serves many instances, besides what happens in their passes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from workflow_manager.observe.event import Event, Severity
+from workflow_manager.observe.wording import counted
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStarted(Event):
+    """The process has begun to work on its instances."""
+
+    name: ClassVar[str] = "service.started"
+    instances: int
+    shard: str
+    listen: str
+
+    @property
+    def message(self) -> str:
+        where = f"; metrics and status on http://{self.listen}" if self.listen else ""
+        return f"serving {counted(self.instances, 'instance')} (shard {self.shard}){where}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStopping(Event):
+    """The process starts no more passes, and waits for those under way."""
+
+    name: ClassVar[str] = "service.stopping"
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"shutting down: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStopped(Event):
+    """The process has shut down; ERROR if passes had not ended within the grace."""
+
+    name: ClassVar[str] = "service.stopped"
+    in_time: bool
+
+    @property
+    def severity(self) -> Severity:
+        """Whether something may be published again."""
+        return Severity.INFO if self.in_time else Severity.ERROR
+
+    @property
+    def message(self) -> str:
+        if self.in_time:
+            return "all passes have ended"
+        return "passes have not ended within --shutdown-grace; what they publish may be published again"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationReloaded(Event):
+    """The file of instances was read again, and is used from now on."""
+
+    name: ClassVar[str] = "configuration.reloaded"
+    instances: int
+
+    @property
+    def message(self) -> str:
+        return f"configuration reloaded: {counted(self.instances, 'instance')}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRefused(Event):
+    """The file of instances was read again and has a mistake; the configuration before it stays in use."""
+
+    name: ClassVar[str] = "configuration.refused"
+    usual: ClassVar[Severity] = Severity.ERROR
+    mistake: str
+
+    @property
+    def message(self) -> str:
+        return f"the configuration was not reloaded: {self.mistake}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFailed(Event):
+    """Notifications could not be received or acknowledged; it is tried again. Regular passes go on."""
+
+    name: ClassVar[str] = "notifications.failed"
+    usual: ClassVar[Severity] = Severity.WARNING
+    source: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.error}; batches are found by the regular passes until this works again"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecovered(Event):
+    """Notifications are received again."""
+
+    name: ClassVar[str] = "notifications.recovered"
+    source: str
+
+    @property
+    def message(self) -> str:
+        return f"notifications are received again from {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class PassCrashed(Event):
+    """A pass ended by an error that nobody foresaw; it is tried again."""
+
+    name: ClassVar[str] = "pass.crashed"
+    usual: ClassVar[Severity] = Severity.ERROR
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"the pass failed: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class PageFailed(Event):
+    """A page of the HTTP server could not be made."""
+
+    name: ClassVar[str] = "page.failed"
+    usual: ClassVar[Severity] = Severity.ERROR
+    path: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.path} could not be answered: {self.error}"

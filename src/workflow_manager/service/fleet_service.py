@@ -1,0 +1,135 @@
+"""The instances of one process at work: their passes, and the notifications that cause some of them."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from workflow_manager.core.shards import WHOLE
+from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.fleet import Fleet, InstanceConfig, open_instance
+from workflow_manager.observe.event import Event, Severity
+from workflow_manager.observe.events import AggregationsFound, RunFinished, RunStarted
+from workflow_manager.ports import Observer
+from workflow_manager.service.dispatcher import Dispatcher
+from workflow_manager.service.listener import Listener
+from workflow_manager.service.passes import InstancePasses, PassContext
+from workflow_manager.service.sources import OpenSource, SourceKey, open_sources
+
+# What a process that does one pass after the other cannot be given: its windows would stand still.
+_FIXED_TIMES = ("now", "aggregation-override-timestamp")
+
+Observers = Callable[[Mapping[str, str]], Observer]
+
+
+class QuietPasses:
+    """Keeps passes that found nothing to do out of the logs."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def notify(self, *events: Event) -> None:
+        """See Observer."""
+        told = [event for event in events if not _dull(event)]
+        if told:
+            self._observer.notify(*told)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the service is made of: the environment, and how many passes it does at once.
+
+    `observers` gives one for the labels of an instance.
+    """
+
+    environ: Mapping[str, str]
+    observers: Observers
+    workers: int
+    quiet: bool = True
+
+
+class FleetService:
+    """Works on one set of instances after the other; see `use`."""
+
+    def __init__(self, settings: ServiceSettings, shared: PassContext) -> None:
+        self._settings = settings
+        self._shared = shared
+        self._dispatcher = Dispatcher(settings.workers)
+        self._listeners: dict[SourceKey, Listener] = {}
+
+    def use(self, fleet: Fleet) -> None:
+        """Work on these instances from now on, and on no others.
+
+        Raises ConfigError, with all mistakes, before anything has changed. Passes under way end as
+        they began; instances that stay keep their times and what is known of them.
+        """
+        jobs, sources = self._open(fleet)
+        self._shared.records.use({job.name: job.record() for job in jobs})
+        self._dispatcher.use(jobs)
+        self._listen(sources)
+
+    def start(self) -> None:
+        """Begin to do passes."""
+        self._dispatcher.start()
+
+    def stop(self, reason: str, seconds: float) -> bool:
+        """Start no more passes, and end those under way; whether all have ended in time."""
+        for listener in self._listeners.values():
+            listener.end()
+        return self._dispatcher.stop(reason, seconds)
+
+    def _open(self, fleet: Fleet) -> tuple[list[InstancePasses], dict[SourceKey, OpenSource]]:
+        shared = replace(self._shared, shard=fleet.shard if fleet.by_aggregation else WHOLE)
+        mistakes = [mistake for instance in fleet.instances for mistake in _mistakes(instance)]
+        jobs: list[InstancePasses] = []
+        sources: dict[SourceKey, OpenSource] = {}
+        with ExitStack() as undone:
+            for instance in fleet.instances:
+                opened = undone.enter_context(ExitStack())
+                try:
+                    parts = open_instance(instance, self._settings.environ, shared.clock(), opened)
+                except ConfigError as error:
+                    mistakes.extend(error.mistakes)
+                    continue
+                observer = self._settings.observers({"instance": instance.name, **parts.config.labels})
+                observer = QuietPasses(observer) if self._settings.quiet else observer
+                jobs.append(InstancePasses(instance, parts, opened, observer, shared))
+            try:
+                sources = open_sources(fleet.instances, self._settings.environ)
+            except ConfigError as error:
+                mistakes.extend(error.mistakes)
+            if mistakes:
+                raise ConfigError(dict.fromkeys(mistakes))
+            undone.pop_all()
+        return jobs, sources
+
+    def _listen(self, sources: Mapping[SourceKey, OpenSource]) -> None:
+        """Listen to these sources, with the listeners that there are where they are the same."""
+        for key in self._listeners.keys() - sources.keys():
+            self._listeners.pop(key).end()
+        for key, opened in sources.items():
+            if (listener := self._listeners.get(key)) is not None:
+                listener.routes = opened.routes
+                opened.source.close()
+                continue
+            observer = self._settings.observers({})
+            listener = Listener(key.url, opened.source, opened.routes, self._dispatcher.hint, observer)
+            self._listeners[key] = listener
+            listener.start()
+
+
+def _mistakes(instance: InstanceConfig) -> list[Mistake]:
+    found = [
+        Mistake(f"--{flag}", "", "cannot be used by serve, whose windows follow the clock")
+        for flag in _FIXED_TIMES
+        if flag in instance.values
+    ]
+    return list(instance.located(ConfigError(found)).mistakes)
+
+
+def _dull(event: Event) -> bool:
+    if isinstance(event, RunStarted | AggregationsFound):
+        return True
+    if not isinstance(event, RunFinished) or event.severity is not Severity.INFO:
+        return False
+    total = event.report.total()
+    return not (total.intake_tasks_scheduled or total.aggregation_tasks_scheduled)

@@ -1,0 +1,136 @@
+"""The HTTP server of the process: pages to read, and nothing that changes anything.
+
+Waitress reads requests and sends answers on one thread of its own, whatever the clients do, and
+never gives more than a few threads to making answers. An answer is held in memory once for all
+who read it slowly.
+"""
+
+import io
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, explain
+from workflow_manager.observe.service_events import PageFailed
+from workflow_manager.ports import Observer
+
+THREADS = 2  # that make answers
+CONNECTIONS = 100  # at a time; others wait until one of them ends
+IDLE_SECONDS = 20  # after which a connection that does nothing is closed
+FRESH_SECONDS = 1.0  # for which an answer is given again without being made anew
+_HEADER_BYTES = 16_384
+_BODY_BYTES = 1024
+_HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+)
+_PLAIN = "text/plain; charset=utf-8"
+
+Environ = Mapping[str, Any]
+Respond = Callable[[str, list[tuple[str, str]]], object]
+
+
+class WebPage(NamedTuple):
+    """What is answered: the status line, the kind of content, and the content."""
+
+    status: str
+    kind: str
+    body: bytes
+
+
+class Site:
+    """The pages, by path. Each is made by a function, and kept for a moment."""
+
+    def __init__(self, pages: Mapping[str, Callable[[], WebPage]], observer: Observer) -> None:
+        self._pages = pages
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._made: dict[str, tuple[float, WebPage]] = {}
+
+    def __call__(self, environ: Environ, respond: Respond) -> Iterable[bytes]:
+        """Answer a request: see PEP 3333."""
+        page = self._answer(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
+        headers = [("Content-Type", page.kind), ("Content-Length", str(len(page.body))), *_HEADERS]
+        if page.status.startswith("405"):
+            headers.append(("Allow", "GET, HEAD"))
+        respond(page.status, headers)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return []
+        # As a file it is sent from where it is, and not copied for each client.
+        wrapper: Callable[[io.BytesIO], Iterable[bytes]] = environ["wsgi.file_wrapper"]
+        return wrapper(io.BytesIO(page.body))
+
+    def _answer(self, method: str, path: str) -> WebPage:
+        if path not in self._pages:
+            return WebPage("404 Not Found", _PLAIN, b"not found\n")
+        if method not in ("GET", "HEAD"):
+            return WebPage("405 Method Not Allowed", _PLAIN, b"nothing can be changed here\n")
+        with self._lock:  # so that many who ask at once have one answer made
+            made, page = self._made.get(path, (float("-inf"), None))
+            if page is None or time.monotonic() - made > FRESH_SECONDS:
+                try:
+                    page = self._pages[path]()
+                except Exception as error:  # noqa: BLE001 (the other pages, and the passes, go on)
+                    self._observer.notify(PageFailed(path, explain(error)))
+                    return WebPage("500 Internal Server Error", _PLAIN, b"see the log\n")
+                self._made[path] = (time.monotonic(), page)
+            return page
+
+
+def json_page(document: object) -> WebPage:
+    """A document as JSON."""
+    return WebPage("200 OK", "application/json", json.dumps(document, indent=1).encode())
+
+
+def text_page(text: str, *, good: bool = True) -> WebPage:
+    """A line of text, with status 200, or 503 if it is no good news."""
+    return WebPage("200 OK" if good else "503 Service Unavailable", _PLAIN, f"{text}\n".encode())
+
+
+class WebServer:
+    """Listens on `address`, as `host:port`, from when it is made; answers once it is started."""
+
+    def __init__(self, address: str, site: Site) -> None:
+        if find_spec("waitress") is None:
+            raise MissingExtraError("--listen", "serve", "waitress")
+        import waitress  # noqa: PLC0415 (comes with an extra)
+
+        logging.getLogger("waitress").addHandler(logging.NullHandler())
+        logging.getLogger("waitress").propagate = False  # its lines would be no JSON
+        try:
+            self._server = waitress.create_server(
+                site,
+                listen=address,
+                threads=THREADS,
+                connection_limit=CONNECTIONS,
+                channel_timeout=IDLE_SECONDS,
+                cleanup_interval=IDLE_SECONDS // 2,
+                max_request_header_size=_HEADER_BYTES,
+                max_request_body_size=_BODY_BYTES,
+                asyncore_use_poll=True,
+                expose_tracebacks=False,
+                ident="",
+            )
+        except (OSError, OverflowError, ValueError) as error:
+            problem = f"cannot listen there: {error}"
+            raise ConfigError([Mistake("--listen", address, problem)]) from error
+        self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """Where it listens: `host:port`, with the port that it was given if it asked for any."""
+        return f"{self._server.effective_host}:{self._server.effective_port}"
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.close()

@@ -1,0 +1,229 @@
+"""`workflow-manager serve`, as it is deployed: many instances over directories, signals, HTTP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.command import call, metrics
+
+COMMAND = Path(sys.executable).with_name("workflow-manager")
+WAIT = 45.0
+DEFAULTS = """\
+defaults:
+  task-queue-kind: sqlite
+  intake-tasks-topic: intake
+  aggregate-tasks-topic: aggregate
+  interval: 1h
+  aggregation-period: 1h
+  intake-max-age: 24h
+instances:
+"""
+
+
+class Served:
+    """A running process, and what it has written."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.url = f"http://{self.wait('service.started')['listen']}"
+
+    def wait(self, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
+        """The log line of an event, once there have been so many of them."""
+
+        def found() -> list[dict[str, Any]]:
+            return [one for one in self.events if one["event"] == event and one.items() >= fields.items()]
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(found()) >= count, WAIT), self.events
+            return found()[count - 1]
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=WAIT) as answer:
+            return str(answer.read().decode())
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What the process says of its instances, by name."""
+        return {one["name"]: one for one in json.loads(self.get("/status.json"))["instances"]}
+
+    def until(self, true: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
+        """What it says of them, once it is as it should be."""
+        deadline = time.monotonic() + WAIT
+        while not true(status := self.status()):
+            assert time.monotonic() < deadline, status
+            time.sleep(0.1)
+        return status
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        status = self.process.wait(WAIT)
+        self._reader.join(WAIT)
+        return status
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._changed:
+                self.events.append(json.loads(line))
+                self._changed.notify_all()
+
+
+class Fleet:
+    """Directories and a file of instances."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "fleet.yaml"
+        self.text = DEFAULTS
+
+    def add(self, name: str, *lines: str) -> None:
+        for bucket in ("in", "own", "peer"):
+            (self.directory / name / bucket).mkdir(parents=True)
+        at = self.directory / name
+        given = (
+            f"ingestor-input: file://{at}/in",
+            f"own-validation-input: file://{at}/own",
+            f"peer-validation-input: file://{at}/peer",
+            f"sqlite-path: {at}/tasks.db",
+            f"k8s-namespace: {name}",
+            *lines,
+        )
+        self.text += f"  {name}:\n" + "".join(f"    {line}\n" for line in given)
+        self.path.write_text(self.text)
+
+    def upload(self, name: str, aggregation: str = "kittens-seen") -> str:
+        """A batch of this minute, object by object; its ID."""
+        batch = str(uuid.uuid4())
+        directory = self.directory / name / "in" / aggregation / f"{datetime.now(UTC):%Y/%m/%d/%H/%M}"
+        directory.mkdir(parents=True, exist_ok=True)
+        for suffix in ("batch", "batch.avro", "batch.sig"):
+            (directory / f"{batch}.{suffix}").write_bytes(b"")
+        return batch
+
+    @contextmanager
+    def serve(self, *flags: str) -> Iterator[Served]:
+        command = [str(COMMAND), "serve", "--config", str(self.path), "--listen=127.0.0.1:0", *flags]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+            try:
+                yield Served(process)
+            finally:
+                process.kill()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path)
+
+
+def test_a_batch_that_is_copied_in_is_scheduled_and_ends_are_orderly(fleet: Fleet) -> None:
+    fleet.add("na", "ingestor-notifications: watch")
+    fleet.add("eu")
+    found = fleet.upload("eu")
+    with fleet.serve() as served:
+        assert served.wait("task.scheduled")["batch_id"] == found, "the first pass finds what is there"
+        served.until(lambda status: status["na"]["passes"]["done"] > 0)
+        copied = fleet.upload("na")
+        line = served.wait("task.scheduled", instance="na")
+        assert (line["batch_id"], line["locality"]) == (copied, "na")
+        status = served.until(lambda status: status["na"]["passes_after_notifications"] > 0)
+        assert (status["eu"]["state"], status["eu"]["intake_tasks_scheduled"]) == ("ok", 1)
+        shown = metrics(served.get("/metrics"))
+        assert shown["workflow_manager_upload_to_publication_seconds_count"] == {"": 1.0}
+        assert shown["workflow_manager_intake_tasks_scheduled"] == {"kittens-seen": 1.0}
+        assert served.get("/healthz") == "ok\n"
+        assert served.get("/readyz") == "ready\n"
+        assert served.end() == 143
+    assert [event["event"] for event in served.events[-2:]] == ["service.stopping", "service.stopped"]
+    markers = [path.name for path in (fleet.directory / "na" / "own" / "task-markers").iterdir()]
+    assert len(markers) == 1, "its lease is given back"
+
+
+def test_one_instance_that_fails_touches_no_other(fleet: Fleet) -> None:
+    fleet.add("bad")
+    (fleet.directory / "bad" / "in").rmdir()
+    fleet.add("good", "ingestor-notifications: watch")
+    with fleet.serve("--max-passes=1") as served:
+        served.until(
+            lambda status: status["good"]["passes"]["done"] > 0 and status["bad"]["passes"]["failed"] > 0
+        )
+        fleet.upload("good")
+        served.wait("task.scheduled", instance="good")
+        status = served.status()
+        assert status["bad"]["state"] == "failing"
+        assert "No such file or directory" in status["bad"]["failures"][0]
+        assert served.end(signal.SIGINT) == 130
+
+
+def test_sighup_reads_the_file_again_and_keeps_the_old_one_if_the_new_one_has_mistakes(fleet: Fleet) -> None:
+    fleet.add("one")
+    with fleet.serve() as served:
+        served.until(lambda status: status["one"]["passes"]["done"] == 1)
+        good = fleet.text
+        fleet.path.write_text(f"{good}  two:\n    interval: soon\n")
+        served.process.send_signal(signal.SIGHUP)
+        refused = served.wait("configuration.refused")
+        assert refused["mistake"].startswith(f"{fleet.path}:")
+        assert list(served.status()) == ["one"]
+        fleet.path.write_text(good)
+        fleet.add("two")
+        fleet.upload("two")
+        served.process.send_signal(signal.SIGHUP)
+        assert served.wait("configuration.reloaded")["instances"] == 2
+        served.wait("task.scheduled", instance="two")
+        assert served.status()["one"]["passes"]["done"] == 1, "what is known of it stays, and it waits"
+        assert served.end() == 143
+
+
+def test_mistakes_are_found_before_anything_is_done(fleet: Fleet) -> None:
+    fleet.add("one", "now: 2026-11-23T04:20:00Z", "ingestor-notifications: sqs://us-east-1/q")
+    found = call(COMMAND, ["serve", "--config", str(fleet.path), "--listen=127.0.0.1:0"])
+    assert found.status == 2
+    assert f"{fleet.path}:15: one: now: cannot be used by serve" in found.stderr
+    assert "ingestor-notifications='sqs://us-east-1/q': does not announce uploads to file:///" in found.stderr
+    assert call(COMMAND, ["serve"]).status == 2
+    for address in ("9090", "127.0.0.1:99999", "a b:1", ":80"):
+        found = call(COMMAND, ["serve", "--config", str(fleet.path), f"--listen={address}"])
+        assert f"--listen='{address}': not host:port, nor none" in found.stderr
+    assert call(COMMAND, ["serve", "--config", f"{fleet.path}x"]).status == 2
+
+
+def test_an_address_that_is_taken_is_a_mistake(fleet: Fleet) -> None:
+    fleet.add("one")
+    with fleet.serve() as served:
+        address = served.url.removeprefix("http://")
+        found = call(COMMAND, ["serve", "--config", str(fleet.path), f"--listen={address}"])
+        assert found.status == 2
+        assert f"--listen='{address}': cannot listen there" in found.stderr
+
+
+def test_nothing_can_be_changed_over_http(fleet: Fleet) -> None:
+    fleet.add("one")
+    with fleet.serve() as served:
+        for method in ("POST", "PUT", "DELETE"):
+            for path in ("/", "/metrics", "/status.json", "/healthz", "/readyz"):
+                request = urllib.request.Request(f"{served.url}{path}", method=method)
+                with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request):
+                    pass
+                assert refused.value.code == 405
+                refused.value.close()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            served.get("/../etc/passwd")
+        assert refused.value.code == 404
+        refused.value.close()
