@@ -39,7 +39,7 @@ def test_threads_are_started_only_when_all_others_are_busy() -> None:
 
 
 def idle(stage: Stage) -> None:
-    while not stage._idle:
+    while not stage._pool._idle:
         threading.Event().wait(0.001)
 
 
@@ -126,7 +126,7 @@ def test_a_system_that_allows_few_threads_is_made_do_with(
     start: Callable[[threading.Thread], None] = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
-        if len(stage._threads) == allowed:
+        if len(stage._pool._threads) == allowed:
             raise RuntimeError("can't start new thread")
         start(thread)
 

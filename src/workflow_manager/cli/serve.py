@@ -31,6 +31,7 @@ from workflow_manager.observe.service_events import (
     ServiceStopped,
     ServiceStopping,
 )
+from workflow_manager.pipeline.shared_workers import SharedWorkers
 from workflow_manager.ports import Option
 from workflow_manager.service.exposition import exposition
 from workflow_manager.service.fleet_service import FleetService, ServiceSettings
@@ -59,6 +60,24 @@ SERVE = Group(
     "Serve",
     (
         Option("listen", f"host:port to answer HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
+        Option(
+            "max-list-requests",
+            "most listings in flight, in all instances together",
+            "64",
+            flag_types.at_least_one,
+        ),
+        Option(
+            "max-publish-requests",
+            "most publish requests in flight, in all instances together",
+            "64",
+            flag_types.at_least_one,
+        ),
+        Option(
+            "max-marker-requests",
+            "most marker writes in flight, in all instances together",
+            "96",
+            flag_types.at_least_one,
+        ),
         Option("max-passes", "most instances to work on at a time", "32", flag_types.at_least_one),
     ),
 )
@@ -102,7 +121,12 @@ class _Process:
             given.get("max-passes", int),
             quiet=given.text("log-level") != "debug",
         )
-        self._service = FleetService(settings, PassContext(self._records, deliver_metrics))
+        workers = SharedWorkers.of(
+            listing=given.get("max-list-requests", int),
+            publishing=given.get("max-publish-requests", int),
+            marking=given.get("max-marker-requests", int),
+        )
+        self._service = FleetService(settings, PassContext(self._records, deliver_metrics, workers))
         self._signals: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
         self._ending = False
 

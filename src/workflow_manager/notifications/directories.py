@@ -53,7 +53,7 @@ class WatchedDirectory:
 
         try:
             if self._watch is None:
-                os.stat(self._root)  # or a directory that is not there is watched in vain
+                Path(self._root).stat()  # or a directory that is not there is watched in vain
                 self._watch = RustNotify([self._root], False, False, 0, True, True)  # noqa: FBT003 (all there is)
                 return [Notice("", (Upload(self._root, ANY_KEY),))]  # whatever came before that
             found = self._watch.watch(_GATHER_MS, _QUIET_MS, _WAIT_MS, None)

@@ -12,7 +12,7 @@ from workflow_manager.errors import CircuitOpenError, explain
 from workflow_manager.observe.events import MarkerFailed
 from workflow_manager.observe.wording import AGAIN
 from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.pipeline.stage import Stage
+from workflow_manager.pipeline.stage import Stage, WorkerPool
 from workflow_manager.ports import Bucket, Observer
 
 TRIES = 3
@@ -76,12 +76,13 @@ class MarkerWriter:
         observer: Observer,
         *,
         workers: int,
+        pool: WorkerPool | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._observer = observer
-        self._stage = Stage("mark", workers)
+        self._stage = Stage("mark", workers, pool=pool)
         self._sleep = sleep
         self._unmarked_limit = UnmarkedLimit(FIRST_AHEAD, most_ahead(workers))
         self._lock = threading.Lock()

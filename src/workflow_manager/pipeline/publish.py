@@ -14,7 +14,7 @@ from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.mark import MarkerWriter
 from workflow_manager.pipeline.message_limits import MessageLimits
-from workflow_manager.pipeline.stage import Stage
+from workflow_manager.pipeline.stage import Stage, WorkerPool
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
 
 MOST_REFUSALS = 5  # requests in a row that fail as a whole before the run stops publishing
@@ -70,6 +70,7 @@ class Publisher:
         observer: Observer,
         *,
         workers: int,
+        pool: WorkerPool | None = None,
     ) -> None:
         self._permission = permission
         self._queue = queue
@@ -78,7 +79,7 @@ class Publisher:
         self._marker = marker
         self._ledger = ledger
         self._observer = observer
-        self._stage = Stage("publish", workers)
+        self._stage = Stage("publish", workers, pool=pool)
         self._lock = threading.Lock()
         self._refusals = 0
 

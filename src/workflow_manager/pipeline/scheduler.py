@@ -29,7 +29,9 @@ from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import aggregations
 from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.mark import MarkerWriter
+from workflow_manager.pipeline.memory_budget import MemoryBudget
 from workflow_manager.pipeline.publish import DryRunPublisher, Publisher, Topics
+from workflow_manager.pipeline.shared_workers import OWN_WORKERS, SharedWorkers
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Bucket, Observer, TaskQueue
 
@@ -97,11 +99,20 @@ class RunSpec:
 
 
 class Scheduler:
-    """Runs one pass over the buckets. A queue of None makes it a dry run, with no effect at all."""
+    """Runs one pass over the buckets. A queue of None makes it a dry run, with no effect at all.
+
+    Runs in one process may have `shared` workers; others start their own.
+    """
 
     def __init__(
-        self, buckets: Buckets[Bucket], queue: TaskQueue | None, spec: RunSpec, observer: Observer
+        self,
+        buckets: Buckets[Bucket],
+        queue: TaskQueue | None,
+        spec: RunSpec,
+        observer: Observer,
+        shared: SharedWorkers = OWN_WORKERS,
     ) -> None:
+        self._shared = shared
         self._queue = queue
         self._spec = spec
         self._observer = observer
@@ -149,10 +160,11 @@ class Scheduler:
         return report
 
     def _work(self) -> None:
+        workers, shared = self._spec.workers, self._shared
         marker = MarkerWriter(
-            self._buckets.own, self._ledger, self._observer, workers=self._spec.workers.marking
+            self._buckets.own, self._ledger, self._observer, workers=workers.marking, pool=shared.marking
         )
-        listing = Stage("list", self._spec.workers.listing, bounded=False)
+        listing = Stage("list", workers.listing, bounded=False, pool=shared.listing)
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
             permission = self._permission(ending)
             sink = self._sink(marker, permission)
@@ -225,6 +237,7 @@ class Scheduler:
             self._ledger,
             self._observer,
             workers=self._spec.workers.publishing,
+            pool=self._shared.publishing,
         )
 
     def _context(self, sink: TaskSink, permission: Permission) -> RunContext:
@@ -242,6 +255,7 @@ class Scheduler:
             batch_ids=self._spec.batch_ids,
             allow_overlapping_windows=self._spec.allow_overlapping_windows,
             names_incomplete=self._spec.names_incomplete,
+            memory=self._shared.memory or MemoryBudget(),
         )
 
     def _give_up(self, bucket: str, error: str) -> None:

@@ -1,4 +1,4 @@
-"""A stage of the pipeline: some threads, and a bound on what may wait for them."""
+"""A stage of the pipeline: calls that some threads make, and a bound on what may wait for them."""
 
 import threading
 from collections import deque
@@ -10,32 +10,156 @@ from typing import ParamSpec
 P = ParamSpec("P")
 
 
+class WorkerPool:
+    """Threads for stages of one kind, of one run or of all that a process does; started as they are needed.
+
+    At most `most` calls run at a time, but every stage that has calls may always run one: calls that
+    wait for another service, however many, never keep a stage from getting on. Several stages get
+    about the same share.
+    """
+
+    def __init__(self, name: str, most: int) -> None:
+        self.lock = threading.Lock()
+        self._name = name
+        self._most = most
+        self._work = threading.Condition(self.lock)
+        self._ready: deque[Stage] = deque()  # those with waiting calls, each once
+        self._threads: list[threading.Thread] = []
+        self._waiting = 0
+        self._running = 0
+        self._idle = 0
+        self._active = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Give back the threads; nothing may be waiting or running any more."""
+        with self.lock:
+            self._closed = True
+            self._work.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def add(self, stage: "Stage", *, first: bool) -> None:
+        """A call waits in a stage, whose `first` it may be. Called with the lock held, as all that follow."""
+        self._active += first
+        self._waiting += 1
+        if not stage.queued:
+            stage.queued = True
+            self._ready.append(stage)
+        # Of several stages, others may have more waiting calls than they may run.
+        if self._idle >= self._waiting or (self._idle and len(self._ready) > 1):
+            self._work.notify()
+        elif len(self._threads) < self._most + self._active - 1 and self._allowed(stage):
+            self._start()
+
+    def _allowed(self, stage: "Stage") -> bool:
+        running = stage.running
+        if not running:
+            return True
+        share = max(1, self._most // max(1, self._active))
+        return running < min(stage.workers, share) and self._running < self._most
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system allows no more threads
+            if not self._threads:
+                self._withdraw()
+                raise
+            self._most = len(self._threads)
+        else:
+            self._threads.append(thread)
+
+    def _withdraw(self) -> None:
+        for stage in self._ready:
+            stage.withdraw()
+        self._ready.clear()
+        self._waiting = self._active = 0
+
+    def _run(self) -> None:
+        stage: Stage | None = None
+        error: BaseException | None = None
+        while True:
+            with self.lock:
+                if stage is not None:
+                    self._done(stage, error)
+                found = self._next()
+            if found is None:
+                return
+            stage, call = found
+            error = None
+            try:
+                call()
+            except BaseException as raised:  # noqa: BLE001 (it is raised where the calls came from)
+                error = raised
+
+    def _done(self, stage: "Stage", error: BaseException | None) -> None:
+        self._running -= 1
+        stage.running -= 1
+        if stage.done(error):
+            self._active -= 1
+            if self._ready:
+                self._work.notify_all()  # the others may have a larger share now
+
+    def _next(self) -> "tuple[Stage, Callable[[], None]] | None":
+        """What to run next, once there is something; None if there will be no more."""
+        while (found := self._taken()) is None:
+            if self._closed:
+                return None
+            self._idle += 1
+            self._work.wait()
+            self._idle -= 1
+        return found
+
+    def _taken(self) -> "tuple[Stage, Callable[[], None]] | None":
+        """The next call of the stage whose turn it is, of those that may run one more."""
+        for _ in range(len(self._ready)):
+            stage = self._ready.popleft()
+            if not self._allowed(stage):
+                self._ready.append(stage)
+                continue
+            call = stage.waiting.popleft()
+            stage.queued = bool(stage.waiting)
+            if stage.queued:
+                self._ready.append(stage)
+            stage.running += 1
+            self._running += 1
+            self._waiting -= 1
+            if self._idle and self._ready and self._active > 1:
+                self._work.notify()  # one after the other, until nothing may run any more
+            return stage, call
+        return None
+
+
 class Stage:
-    """Runs calls on at most `workers` threads, which are started as they are needed.
+    """Has at most `workers` of its calls run at a time, on the threads of a pool, or on its own.
 
     A bounded stage makes the caller wait while enough are waiting. Bounded stages form
     a chain in which each waits only for the next, so that waiting cannot come to a
-    standstill. Calls of an unbounded stage may submit more to that same stage.
+    standstill; stages that wait for each other have threads of different pools. Calls of
+    an unbounded stage may submit more to that same stage.
 
     Not concurrent.futures: a future for each marker, and a caller that is woken for each one
     that is done, take longer than all else that is done for it between two requests.
     """
 
-    def __init__(self, name: str, workers: int, *, bounded: bool = True) -> None:
-        self._name = name
-        self._workers = workers
+    def __init__(
+        self, name: str, workers: int, *, bounded: bool = True, pool: WorkerPool | None = None
+    ) -> None:
+        self.workers = workers
+        self.running = 0  # this and what follows it are for the pool, which holds the lock
+        self.waiting: deque[Callable[[], None]] = deque()
+        self.queued = False
+        self._pool = pool or WorkerPool(name, workers)
+        self._shared = pool is not None
         # Callers that had to wait go on when there is room for several, and not for each one.
         self._full = 2 * workers if bounded else 0
         self._roomy = workers + workers // 2
-        self._lock = threading.Lock()
+        self._lock = self._pool.lock
         self._room = threading.Condition(self._lock)
-        self._work = threading.Condition(self._lock)
         self._end = threading.Condition(self._lock)
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._threads: list[threading.Thread] = []
-        self._idle = 0
         self._outstanding = 0
-        self._drained = False
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
 
@@ -50,66 +174,38 @@ class Stage:
                 self._room.wait_for(lambda: self._error is not None or self._outstanding <= self._roomy)
             self._raise_error()
             self._outstanding += 1
-            self._waiting.append(partial(call, *args, **kwargs))
-            if self._idle >= len(self._waiting):
-                self._work.notify()
-            elif len(self._threads) < self._workers:
-                self._start()
+            self.waiting.append(partial(call, *args, **kwargs))
+            self._pool.add(self, first=self._outstanding == 1)
 
     def drain(self) -> None:
-        """Wait until all that was submitted is done, and give back the threads."""
+        """Wait until all that was submitted is done, and give back threads of its own."""
         with self._lock:
             self._end.wait_for(lambda: not self._outstanding)
-            self._drained = True
-            self._work.notify_all()
-        for thread in self._threads:
-            thread.join()
+        if not self._shared:
+            self._pool.close()
         self._raise_error()
+
+    def done(self, error: BaseException | None) -> bool:
+        """A call has ended, with an `error` or none; whether it was the last one. For the pool."""
+        self._outstanding -= 1
+        if error is not None and self._error is None:
+            self._error, self._traceback = error, error.__traceback__
+        if self._error is not None:
+            self._room.notify_all()  # nobody submits any more, so nobody would wake the next
+        elif self._full and self._outstanding <= self._roomy:
+            self._room.notify()
+        if self._outstanding:
+            return False
+        self._end.notify_all()
+        return True
+
+    def withdraw(self) -> None:
+        """Forget the calls that wait, as no thread can be had to run them. For the pool."""
+        self._outstanding -= len(self.waiting)
+        self.waiting.clear()
+        self.queued = False
 
     def _raise_error(self) -> None:
         if self._error is not None:
             # With its own traceback, which would grow with each submitter that raises it.
             raise self._error.with_traceback(self._traceback)
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the system allows no more threads
-            if not self._threads:
-                self._waiting.clear()
-                self._outstanding = 0
-                raise
-            self._workers = len(self._threads)
-        else:
-            self._threads.append(thread)
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        call = self._next()
-        while call is not None:
-            try:
-                call()
-            except BaseException as raised:  # noqa: BLE001 (it is raised where the calls came from)
-                error = raised
-            call = self._next(error, done=1)
-
-    def _next(self, error: BaseException | None = None, *, done: int = 0) -> Callable[[], None] | None:
-        """The next call for a thread that has `done` one, if any; None if there will be no more."""
-        with self._lock:
-            self._outstanding -= done
-            if error is not None and self._error is None:
-                self._error, self._traceback = error, error.__traceback__
-            if self._error is not None:
-                self._room.notify_all()  # nobody submits any more, so nobody would wake the next
-            elif self._full and self._outstanding <= self._roomy:
-                self._room.notify()
-            if not self._outstanding:
-                self._end.notify_all()
-            while not self._waiting:
-                if self._drained:
-                    return None
-                self._idle += 1
-                self._work.wait()
-                self._idle -= 1
-            return self._waiting.popleft()

@@ -16,6 +16,7 @@ from workflow_manager.flag_types import written
 from workflow_manager.fleet import InstanceConfig
 from workflow_manager.observe.service_events import PassCrashed
 from workflow_manager.pipeline.scheduler import Scheduler
+from workflow_manager.pipeline.shared_workers import OWN_WORKERS, SharedWorkers
 from workflow_manager.ports import Observer
 from workflow_manager.service.hints import Hints
 from workflow_manager.service.records import Record, Records
@@ -36,6 +37,7 @@ class PassContext:
 
     records: Records
     deliver: Deliver
+    workers: SharedWorkers = OWN_WORKERS
     shard: Shard = WHOLE
     clock: Callable[[], datetime] = utc_now
 
@@ -108,7 +110,7 @@ class InstancePasses:
         parts = replace(self._parts, config=config)
         spec = replace(run_spec(parts, self._shared.shard), only=only)
         queue = None if config.dry_run else parts.queue
-        scheduler = Scheduler(parts.buckets, queue, spec, self._observer)
+        scheduler = Scheduler(parts.buckets, queue, spec, self._observer, self._shared.workers)
         with self._lock:
             self._scheduler = scheduler
             interrupted = self._interrupted
