@@ -25,7 +25,6 @@ class WorkerPool:
         self._work = threading.Condition(self.lock)
         self._ready: deque[Stage] = deque()  # those with waiting calls, each once
         self._threads: list[threading.Thread] = []
-        self._waiting = 0
         self._running = 0
         self._idle = 0
         self._active = 0
@@ -42,15 +41,20 @@ class WorkerPool:
     def add(self, stage: "Stage", *, first: bool) -> None:
         """A call waits in a stage, whose `first` it may be. Called with the lock held, as all that follow."""
         self._active += first
-        self._waiting += 1
         if not stage.queued:
             stage.queued = True
             self._ready.append(stage)
-        # Of several stages, others may have more waiting calls than they may run.
-        if self._idle >= self._waiting or (self._idle and len(self._ready) > 1):
-            self._work.notify()
-        elif len(self._threads) < self._most + self._active - 1 and self._allowed(stage):
+        if not self._allowed(stage):
+            return  # one of its calls that run makes room for this one
+        if self._idle:
+            self._notify()
+        elif len(self._threads) < self._most + self._active - 1:
             self._start()
+
+    def _notify(self) -> None:
+        """Wake a thread. From now on it is not idle: another call would not wake another one."""
+        self._idle -= 1
+        self._work.notify()
 
     def _allowed(self, stage: "Stage") -> bool:
         running = stage.running
@@ -75,7 +79,7 @@ class WorkerPool:
         for stage in self._ready:
             stage.withdraw()
         self._ready.clear()
-        self._waiting = self._active = 0
+        self._active = 0
 
     def _run(self) -> None:
         stage: Stage | None = None
@@ -100,16 +104,16 @@ class WorkerPool:
         if stage.done(error):
             self._active -= 1
             if self._ready:
-                self._work.notify_all()  # the others may have a larger share now
+                self._idle = 0  # the others may have a larger share now
+                self._work.notify_all()
 
     def _next(self) -> "tuple[Stage, Callable[[], None]] | None":
         """What to run next, once there is something; None if there will be no more."""
         while (found := self._taken()) is None:
             if self._closed:
                 return None
-            self._idle += 1
+            self._idle += 1  # until it is notified
             self._work.wait()
-            self._idle -= 1
         return found
 
     def _taken(self) -> "tuple[Stage, Callable[[], None]] | None":
@@ -125,9 +129,8 @@ class WorkerPool:
                 self._ready.append(stage)
             stage.running += 1
             self._running += 1
-            self._waiting -= 1
             if self._idle and self._ready and self._active > 1:
-                self._work.notify()  # one after the other, until nothing may run any more
+                self._notify()  # one after the other, until nothing may run any more
             return stage, call
         return None
 
