@@ -77,12 +77,6 @@ class Fleet:
     by_aggregation: bool = False
 
 
-def wants_many(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether a command line, or the environment, names a file of instances."""
-    names = {word.lstrip("-").partition("=")[0] for word in arguments if word.startswith("-")}
-    return CONFIG in names or bool(environ.get(environment_twin(CONFIG)))
-
-
 def read_fleet(
     command: str, summary: str, arguments: Sequence[str], environ: Mapping[str, str], *more: Group
 ) -> Fleet:

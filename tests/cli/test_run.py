@@ -16,7 +16,7 @@ import pytest
 from servers.pushgateway import pushed, pushgateway
 from support.command import Deployment, call, metrics
 from workflow_manager.assembly import every_flag
-from workflow_manager.cli import check, demo, run, sample, tasks
+from workflow_manager.cli import check, demo, run_output, sample, tasks
 from workflow_manager.cli.main import COMMANDS
 from workflow_manager.config.flags import environment_twin
 from workflow_manager.config.run_flags import GROUPS, Group
@@ -235,7 +235,7 @@ class TestBadInput:
         self, deployment: Deployment
     ) -> None:
         others = [tasks.COMMAND.every_flag(), sample.FLAGS, demo.FLAGS, every_flag("check", "", check.OUTPUT)]
-        own = [*GROUPS, run.OUTPUT, Group("", SqliteQueue.options)]
+        own = [*GROUPS, run_output.OUTPUT, Group("", SqliteQueue.options)]
         ours = {environment_twin(option.name) for group in own for option in group.options}
         environ = {name: "x" for command in others for name in command.twins().values() if name not in ours}
         assert "WORKFLOW_MANAGER_SEED" in environ

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from workflow_manager.config.fleet_flags import wants_many
 from workflow_manager.core.shards import Shard
 from workflow_manager.errors import ConfigError
-from workflow_manager.fleet import Fleet, open_instance, read_fleet, wants_many
+from workflow_manager.fleet import Fleet, open_instance, read_fleet
 
 HEAD = """\
 defaults:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_manager.assembly import every_flag
-from workflow_manager.cli import instances, run, sample, serve, tasks
+from workflow_manager.cli import instances, run_output, sample, serve, tasks
 from workflow_manager.cli.instances import instances_schema
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.config.instances_schema import example
@@ -103,7 +103,7 @@ def instances_page() -> str:
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
     commands = {
-        "run": every_flag("run", "", run.OUTPUT),
+        "run": every_flag("run", "", run_output.OUTPUT),
         "tasks": tasks.COMMAND.every_flag(),
         "sample": sample.FLAGS,
         "serve": serve.FLAGS,

@@ -16,11 +16,12 @@ from workflow_manager.assembly import every_flag
 from workflow_manager.cli.allocator import share_one_arena
 from workflow_manager.cli.cpu import one_cpu
 from workflow_manager.cli.exit_status import ExitStatus, of_signal
-from workflow_manager.cli.run import deliver_metrics, logs
+from workflow_manager.cli.run_output import deliver_metrics, logs
 from workflow_manager.config.flags import Flags
 from workflow_manager.config.fleet_flags import FLEET, SERVED
-from workflow_manager.config.run_config import Given
+from workflow_manager.config.run_config import Given, RunConfig
 from workflow_manager.config.run_flags import Group
+from workflow_manager.core.report import RunReport
 from workflow_manager.errors import ConfigError
 from workflow_manager.fleet import Fleet, read_fleet
 from workflow_manager.observe.logs import Logs
@@ -32,7 +33,7 @@ from workflow_manager.observe.service_events import (
     ServiceStopping,
 )
 from workflow_manager.pipeline.shared_workers import SharedWorkers
-from workflow_manager.ports import Option
+from workflow_manager.ports import Observer, Option
 from workflow_manager.service.exposition import exposition
 from workflow_manager.service.fleet_service import FleetService, ServiceSettings
 from workflow_manager.service.overview import overview, page
@@ -102,6 +103,12 @@ def serve(arguments: Sequence[str]) -> int:
         return _Process(fleet, read, environ).run()
 
 
+def _deliver(_name: str, config: RunConfig, report: RunReport, observer: Observer) -> None:
+    """Push and write the metrics of a pass too, where an instance says so."""
+    if not config.dry_run and not report.superseded:
+        deliver_metrics(config, report, observer)
+
+
 class _Process:
     """The service, its HTTP server, and the signals that it is told by."""
 
@@ -126,7 +133,7 @@ class _Process:
             publishing=given.get("max-publish-requests", int),
             marking=given.get("max-marker-requests", int),
         )
-        self._service = FleetService(settings, PassContext(self._records, deliver_metrics, workers))
+        self._service = FleetService(settings, PassContext(self._records, _deliver, workers))
         self._signals: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
         self._ending = False
 

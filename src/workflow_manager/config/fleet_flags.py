@@ -1,9 +1,11 @@
 """The flags of commands that work on many instances, and those that an instance has under `serve`."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from workflow_manager import flag_types
+from workflow_manager.config.flags import environment_twin
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.shards import Shard
 from workflow_manager.ports import Option
@@ -95,3 +97,9 @@ SERVED = Group(
         Option(f"{PEER_NOTIFICATIONS}-identity", "role to receive these notifications with"),
     ),
 )
+
+
+def wants_many(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether a command line, or the environment, names a file of instances."""
+    names = {word.lstrip("-").partition("=")[0] for word in arguments if word.startswith("-")}
+    return CONFIG in names or bool(environ.get(environment_twin(CONFIG)))

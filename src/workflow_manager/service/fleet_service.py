@@ -1,24 +1,21 @@
 """The instances of one process at work: their passes, and the notifications that cause some of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from workflow_manager.core.shards import WHOLE
 from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.fleet import Fleet, InstanceConfig, open_instance
+from workflow_manager.fleet import Fleet, InstanceConfig
 from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.events import AggregationsFound, RunFinished, RunStarted
 from workflow_manager.ports import Observer
 from workflow_manager.service.dispatcher import Dispatcher
 from workflow_manager.service.listener import Listener
-from workflow_manager.service.passes import InstancePasses, PassContext
+from workflow_manager.service.passes import InstancePasses, Observers, PassContext, open_passes
 from workflow_manager.service.sources import OpenSource, SourceKey, open_sources
 
 # What a process that does one pass after the other cannot be given: its windows would stand still.
 _FIXED_TIMES = ("now", "aggregation-override-timestamp")
-
-Observers = Callable[[Mapping[str, str]], Observer]
 
 
 class QuietPasses:
@@ -78,29 +75,27 @@ class FleetService:
         return self._dispatcher.stop(reason, seconds)
 
     def _open(self, fleet: Fleet) -> tuple[list[InstancePasses], dict[SourceKey, OpenSource]]:
-        shared = replace(self._shared, shard=fleet.shard if fleet.by_aggregation else WHOLE)
         mistakes = [mistake for instance in fleet.instances for mistake in _mistakes(instance)]
         jobs: list[InstancePasses] = []
         sources: dict[SourceKey, OpenSource] = {}
+        environ = self._settings.environ
         with ExitStack() as undone:
-            for instance in fleet.instances:
-                opened = undone.enter_context(ExitStack())
-                try:
-                    parts = open_instance(instance, self._settings.environ, shared.clock(), opened)
-                except ConfigError as error:
-                    mistakes.extend(error.mistakes)
-                    continue
-                observer = self._settings.observers({"instance": instance.name, **parts.config.labels})
-                observer = QuietPasses(observer) if self._settings.quiet else observer
-                jobs.append(InstancePasses(instance, parts, opened, observer, shared))
             try:
-                sources = open_sources(fleet.instances, self._settings.environ)
+                jobs = open_passes(fleet, environ, self._observer, self._shared, undone)
+            except ConfigError as error:
+                mistakes.extend(error.mistakes)
+            try:
+                sources = open_sources(fleet.instances, environ)
             except ConfigError as error:
                 mistakes.extend(error.mistakes)
             if mistakes:
                 raise ConfigError(dict.fromkeys(mistakes))
             undone.pop_all()
         return jobs, sources
+
+    def _observer(self, labels: Mapping[str, str]) -> Observer:
+        observer = self._settings.observers(labels)
+        return QuietPasses(observer) if self._settings.quiet else observer
 
     def _listen(self, sources: Mapping[SourceKey, OpenSource]) -> None:
         """Listen to these sources, with the listeners that there are where they are the same."""

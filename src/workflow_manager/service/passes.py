@@ -1,7 +1,7 @@
 """The passes of one instance, over what was opened for it once."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,9 +11,9 @@ from workflow_manager.config.fleet_flags import INTERVAL
 from workflow_manager.config.run_config import Given, RunConfig, configure
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.shards import WHOLE, Shard
-from workflow_manager.errors import ConfigError, explain
+from workflow_manager.errors import ConfigError, Mistake, explain
 from workflow_manager.flag_types import written
-from workflow_manager.fleet import InstanceConfig
+from workflow_manager.fleet import Fleet, InstanceConfig, open_instance
 from workflow_manager.observe.service_events import PassCrashed
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.pipeline.shared_workers import OWN_WORKERS, SharedWorkers
@@ -22,8 +22,10 @@ from workflow_manager.service.hints import Hints
 from workflow_manager.service.records import Record, Records
 from workflow_manager.service.timing import Outcome
 
-# Delivers the metrics of a pass, as far as the instance says so.
-Deliver = Callable[[RunConfig, RunReport, Observer], object]
+# Gets the name of an instance, and the configuration and report of a pass of it that has ended.
+Finished = Callable[[str, RunConfig, RunReport, Observer], object]
+# Gives an observer for what happens under these labels.
+Observers = Callable[[Mapping[str, str]], Observer]
 
 
 def utc_now() -> datetime:
@@ -36,7 +38,7 @@ class PassContext:
     """What the passes of all instances share."""
 
     records: Records
-    deliver: Deliver
+    finished: Finished
     workers: SharedWorkers = OWN_WORKERS
     shard: Shard = WHOLE
     clock: Callable[[], datetime] = utc_now
@@ -128,13 +130,36 @@ class InstancePasses:
                 timer.start()
                 ending.callback(timer.cancel)
             report = scheduler.run()
-        if not config.dry_run and not report.superseded:
-            self._shared.deliver(config, report, self._observer)
+        self._shared.finished(self.name, config, report, self._observer)
         return report
 
     def _forget(self) -> None:
         with self._lock:
             self._scheduler = None
+
+
+def open_passes(
+    fleet: Fleet, environ: Mapping[str, str], observers: Observers, shared: PassContext, opened: ExitStack
+) -> list[InstancePasses]:
+    """The passes of all instances, to be closed with `opened` or one by one.
+
+    Raises ConfigError with every mistake that can be found without sending a request.
+    """
+    shared = replace(shared, shard=fleet.shard if fleet.by_aggregation else WHOLE)
+    mistakes: list[Mistake] = []
+    passes: list[InstancePasses] = []
+    for instance in fleet.instances:
+        own = opened.enter_context(ExitStack())
+        try:
+            parts = open_instance(instance, environ, shared.clock(), own)
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+            continue
+        observer = observers({"instance": instance.name, **parts.config.labels})
+        passes.append(InstancePasses(instance, parts, own, observer, shared))
+    if mistakes:
+        raise ConfigError(dict.fromkeys(mistakes))
+    return passes
 
 
 def _begin(record: Record, now: float) -> None:
