@@ -44,6 +44,10 @@ class Bucket:
             self.rendered: dict[str, bytes] = {}
         self._changed = False
 
+    def keys(self) -> tuple[str, ...]:
+        """What it was filled with."""
+        return self._filled
+
     def __len__(self) -> int:
         return len(self._keys)
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import amazon
 import googlecloud
 from bucket import Bucket
-from filling import BUCKETS, Filling, objects
+from filling import BUCKETS, OWN_BUCKET, Filling, objects
 from web import Request, State, Unknown, answer
 
 CONTROL = "/_control/"
@@ -73,6 +73,10 @@ class Server:
                 bucket.restore()
             self._state.counts.clear()
             self._state.messages = self._most_in_flight = 0
+        elif action == "own":
+            filled = self._state.buckets[OWN_BUCKET]
+            copies = {f"own-{number}": Bucket(filled.keys()) for number in range(told["count"])}
+            self._state.buckets.update(copies)
         elif action == "latency":
             self.latency = float(told["seconds"])
         elif action != "counters":

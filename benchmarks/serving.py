@@ -56,6 +56,10 @@ class RunningServer:
         self._control("latency", {"seconds": latency})
         self._control("reset", {})
 
+    def own_buckets(self, count: int) -> None:
+        """Make so many buckets of markers, own-0 and so on, each with what the one of all was filled with."""
+        self._control("own", {"count": count})
+
     def counters(self) -> dict[str, Any]:
         """What it was asked for since the last reset."""
         return self._control("counters", {})
