@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,14 @@ def test_the_tutorial(installed: Path, home: Path) -> None:
     printed_id = r'"$(grep -o "[0-9]\+-[0-9a-f]\{16\}" pulled | head -1)"'
     script = script.replace("--lease 1m", "--lease 1m | tee pulled").replace(" ID", f" {printed_id}")
     assert typed(script, installed, home).count('"aggregation-start"') == 3
+
+
+def test_the_tutorial_on_serving(home: Path) -> None:
+    script = commands((ROOT / "docs/tutorial-serve.md").read_text())
+    script = script.replace("127.0.0.1:9090", "127.0.0.1:0")
+    here = Path(sys.executable).with_name("workflow-manager")  # with the extra
+    printed = typed(f"{script}\nwait $! || echo ended with $?; cat serving/log", here, home)
+    assert "na-ingestor-1" in printed
+    assert '"aggregation-id":"kittens-seen"' in printed.replace(" ", "")
+    assert "ended with 143" in printed
+    assert "service.stopped" in printed

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.fleet import Fleet, InstanceConfig
 from workflow_manager.observe.event import Event, Severity
-from workflow_manager.observe.events import AggregationsFound, RunFinished, RunStarted
+from workflow_manager.observe.events import RunFinished, RunStarted
+from workflow_manager.observe.found import AggregationsFound
 from workflow_manager.ports import Observer
 from workflow_manager.service.dispatcher import Dispatcher
 from workflow_manager.service.listener import Listener

@@ -76,7 +76,8 @@ class Record:
         if self.report is None:
             return 0
         total = self.report.total()
-        return total.intake_tasks_failed + total.aggregation_tasks_failed
+        intake = total.intake_tasks_failed + total.intake_tasks_left
+        return intake + total.aggregation_tasks_failed + total.aggregation_tasks_left
 
 
 class Records:
