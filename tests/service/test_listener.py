@@ -132,7 +132,7 @@ def test_lies_are_acknowledged_and_cause_no_pass(listen: Listen) -> None:
 
 
 def test_hostile_names_are_handed_on_as_they_are_to_be_looked_for_and_no_more(listen: Listen) -> None:
-    names = ["..", "a\n", "<script>", "x" * 1024, "agg ", "%00"]
+    names = ["..", "<script>", "x" * 1024, "agg ", "%00"]
     source, hints = Source([notice(str(number), f"{name}/x") for number, name in enumerate(names)]), Hints()
     listen(source, hints)
     hints.wait(len(names))
