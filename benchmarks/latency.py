@@ -74,7 +74,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        server = opened.enter_context(serving())
+        server = opened.enter_context(serving(tls=False))
         server.fill(Filling(1, 1, 1, marked=1, aggregated=True))
         server.reset(arguments.latency / 1000)
         lines, environ, announcing = _deployment(arguments.kind, directory, server, opened)

@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| batches | one process: wall s | CPU s | MB | separate: wall s each | CPU s for all | MB each |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    with serving() as server, tempfile.TemporaryDirectory() as directory:
+    with serving(tls=False) as server, tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "fleet.yaml"
         path.write_text(_file(arguments.instances))
         for about, marked in (("marked", 1), ("new", 0)):

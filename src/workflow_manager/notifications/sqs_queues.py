@@ -47,7 +47,7 @@ class SqsNotifications:
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
         """See NotificationSource."""
-        require("sqs://", "aws", "botocore")
+        require("sqs://", "aws", "botocore", "pycurl")
         match = _URL.fullmatch(url)
         if match is None:
             raise ConfigError([Mistake("", "", "not a queue: sqs://{region}/{queue}")])

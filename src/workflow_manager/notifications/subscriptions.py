@@ -42,7 +42,7 @@ class PubSubNotifications:
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
         """See NotificationSource."""
-        require("pubsub://", "gcp", "google.auth")
+        require("pubsub://", "gcp", "google.auth", "pycurl")
         if settings.identity:
             raise ConfigError([Mistake("", "", "pubsub:// has no identities: leave the identity out")])
         match = _URL.fullmatch(url)
