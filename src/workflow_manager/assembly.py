@@ -138,7 +138,13 @@ class QueueCommand:
         return Flags(self._name, self._summary, groups, self._usage)
 
 
-def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack) -> Assembly:
+def assemble(
+    parsed: Parsed,
+    environ: Mapping[str, str],
+    clock_time: datetime,
+    opened: ExitStack,
+    shared: dict[object, object] | None = None,
+) -> Assembly:
     """The parts that the flags name, to be closed with `opened`.
 
     Raises ConfigError with every mistake that can be found without sending a request.
@@ -149,12 +155,13 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
         config = configure(parsed.values, clock_time)
     except ConfigError as error:
         mistakes.extend(error.mistakes)
-    stores = open_stores(parsed, environ, opened, mistakes)
+    shared = {} if shared is None else shared
+    stores = open_stores(parsed, environ, opened, mistakes, shared)
     mistakes.extend(_same_buckets(stores))
     if not mistakes:
         try:
             policy = replace(retry_policy(parsed.values), until=expiry)
-            settings = Settings(parsed.values, environ=environ, retry_policy=policy)
+            settings = Settings(parsed.values, environ=environ, retry_policy=policy, shared=shared)
             queue = open_queue(str(parsed.values[KIND]), settings, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
@@ -164,18 +171,24 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
 
 
 def open_stores(
-    parsed: Parsed, environ: Mapping[str, str], opened: ExitStack, mistakes: list[Mistake]
+    parsed: Parsed,
+    environ: Mapping[str, str],
+    opened: ExitStack,
+    mistakes: list[Mistake],
+    shared: dict[object, object] | None = None,
 ) -> dict[str, ObjectStore]:
     """The buckets that URLs are given for, by their flags, to be closed with `opened`.
 
-    Mistakes are added to `mistakes`.
+    Mistakes are added to `mistakes`; `shared` is what adapters have in common.
     """
     stores = {}
+    kept: dict[object, object] = {} if shared is None else shared
     for bucket, identity in BUCKETS:
         if bucket not in parsed.values:
             continue
         url, role = str(parsed.values[bucket]), str(parsed.values.get(identity, ""))
-        settings = Settings(identity=role, environ=environ, retry_policy=retry_policy(parsed.values))
+        policy = retry_policy(parsed.values)
+        settings = Settings(identity=role, environ=environ, retry_policy=policy, shared=kept)
         try:
             stores[bucket] = open_store(f"--{bucket}", url, settings, opened)
         except ConfigError as error:

@@ -110,11 +110,18 @@ def read_fleet(
 
 
 def open_instance(
-    instance: InstanceConfig, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack
+    instance: InstanceConfig,
+    environ: Mapping[str, str],
+    clock_time: datetime,
+    opened: ExitStack,
+    shared: dict[object, object] | None = None,
 ) -> Assembly:
-    """The buckets and the queue of an instance, to be closed with `opened`; raises ConfigError."""
+    """The buckets and the queue of an instance, to be closed with `opened`; raises ConfigError.
+
+    Instances with the same `shared` have tokens and the like in common.
+    """
     try:
-        return assemble(Parsed(dict(instance.values)), environ, clock_time, opened)
+        return assemble(Parsed(dict(instance.values)), environ, clock_time, opened, shared)
     except ConfigError as error:
         raise instance.located(error) from error
 

@@ -64,13 +64,15 @@ class Settings:
     """What an adapter is opened with. It reads nothing else: no flags, no environment.
 
     `options` has the parsed value of each of the adapter's options that was given or has a
-    default; `identity` is the role to take on, or empty; `environ` is the environment.
+    default; `identity` is the role to take on, or empty; `environ` is the environment. Adapters of one
+    process may keep in `shared` what they need only once, such as tokens, by keys of their own.
     """
 
     options: Mapping[str, object] = field(default_factory=dict)
     identity: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    shared: dict[object, object] = field(default_factory=dict, compare=False)
 
 
 class Bucket(Protocol):

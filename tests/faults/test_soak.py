@@ -95,6 +95,7 @@ def test_nothing_grows_and_nothing_is_lost(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, f"{len(bad)} do not recover, such as {bad[0]}"
             time.sleep(0.5)
         assert served.end() == 143
+    (tmp_path / "use").write_text(f"{done} passes\nfirst {uses[0]}\nlast {uses[-1]}\n")
     assert uses[-1].memory - uses[0].memory < MOST_GROWTH, uses
     assert max(one.threads for one in uses) <= uses[0].threads + 20, uses
     assert uses[-1].files <= uses[0].files + 40, uses  # those of requests that were under way

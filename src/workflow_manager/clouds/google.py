@@ -117,7 +117,7 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
         authorize: Callable[[Request], Mapping[str, str]] = no_authorization
         who: Who = _nobody
     else:
-        tokens = Tokens(settings, scopes)
+        tokens = _tokens(settings, scopes)
         authorize, who = tokens, tokens.who
     service = Service(
         url.rstrip("/"),
@@ -129,6 +129,14 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
         http2=True,
     )
     return service, who
+
+
+def _tokens(settings: Settings, scopes: Sequence[str]) -> Tokens:
+    """The tokens for these scopes, which all adapters of a process may share."""
+    key = (Tokens, tuple(scopes))
+    made = Tokens(settings, scopes)
+    found = settings.shared.setdefault(key, made)  # of several threads, one is the first
+    return found if isinstance(found, Tokens) else made
 
 
 def explain(body: bytes) -> ErrorDocument:

@@ -148,10 +148,11 @@ def open_passes(
     shared = replace(shared, shard=fleet.shard if fleet.by_aggregation else WHOLE)
     mistakes: list[Mistake] = []
     passes: list[InstancePasses] = []
+    adapters: dict[object, object] = {}
     for instance in fleet.instances:
         own = opened.enter_context(ExitStack())
         try:
-            parts = open_instance(instance, environ, shared.clock(), own)
+            parts = open_instance(instance, environ, shared.clock(), own, adapters)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
             continue
