@@ -92,3 +92,14 @@ def test_mistakes_end_it_before_anything_is_done(fleet: Fleet) -> None:
     assert done.status == 2
     assert "two: grace-period='soon': not a duration" in done.stderr
     assert not (fleet.directory / "one" / "tasks.db").exists()
+
+
+def test_check_looks_at_each_instance(fleet: Fleet) -> None:
+    fleet.add("bad")
+    fleet.add("good")
+    (fleet.directory / "bad" / "in").rmdir()
+    done = call(COMMAND, ["check", "--config", str(fleet.path), "--json"])
+    assert done.status == 1
+    findings = json.loads(done.stdout)
+    assert {one["check"].partition(":")[0] for one in findings} == {"bad", "good"}
+    assert [one["check"] for one in findings if not one["ok"]] == ["bad: list the ingestion bucket"]

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -13,6 +13,8 @@ from itertools import chain, islice
 
 from workflow_manager import flag_types
 from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags
+from workflow_manager.config.flags import Parsed
+from workflow_manager.config.fleet_flags import FLEET, wants_many
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.names import MARKER_PREFIX, suffixes, validity_infix
 from workflow_manager.errors import StorageError, explain
@@ -43,17 +45,39 @@ class Finding:
 def check(arguments: Sequence[str]) -> int:
     """Check everything, and print what was found; 0 if all can be used."""
     environ = dict(os.environ)
-    parsed = read_flags("check", SUMMARY, arguments, environ, OUTPUT)
-    if parsed.wants_help:
-        print(every_flag("check", SUMMARY, OUTPUT).help(), end="")
-        return 0
     with ExitStack() as opened:
-        findings = list(_findings(assemble(parsed, environ, datetime.now(UTC), opened)))
+        if wants_many(arguments, environ):
+            parsed, findings = _check_many(arguments, environ, opened)
+        else:
+            parsed = read_flags("check", SUMMARY, arguments, environ, OUTPUT)
+            findings = []
+            if not parsed.wants_help:
+                findings = list(_findings(assemble(parsed, environ, datetime.now(UTC), opened)))
+    if parsed.wants_help:
+        print(every_flag("check", SUMMARY, OUTPUT, FLEET).help(), end="")
+        return 0
     if parsed.values["json"]:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _show(findings)
     return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _check_many(
+    arguments: Sequence[str], environ: dict[str, str], opened: ExitStack
+) -> tuple[Parsed, list[Finding]]:
+    """The findings of each instance of a file, with its name before the check."""
+    from workflow_manager.fleet import open_instance, read_fleet  # noqa: PLC0415 (for files of instances only)
+
+    fleet = read_fleet("check", SUMMARY, arguments, environ, OUTPUT)
+    now = datetime.now(UTC)
+    parts = {one.name: open_instance(one, environ, now, opened) for one in fleet.instances}
+    found = [
+        replace(finding, check=f"{name}: {finding.check}")
+        for name, assembly in parts.items()
+        for finding in _findings(assembly)
+    ]
+    return fleet.process, found
 
 
 def _findings(parts: Assembly) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ generated from the program.
 _INSTANCES = """\
 # The file of instances
 
-`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run`. An
+`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run` and `check`. An
 instance is what a single run works on: three buckets, a queue, and its windows.
 
 - `instances:` has them by name: up to 63 letters, digits, `-`, `_` and `.`. `defaults:` has the flags of
