@@ -48,7 +48,7 @@ check: $(VENV)/.dev
 
 # The fault tests of CI in large numbers: shows that nothing is lost, and how many tasks are repeated.
 soak: $(VENV)/.dev
-	WORKFLOW_MANAGER_KILLS=200 WORKFLOW_MANAGER_PAIRS=20 WORKFLOW_MANAGER_EXAMPLES=1000 \
+	WORKFLOW_MANAGER_KILLS=200 WORKFLOW_MANAGER_PAIRS=20 WORKFLOW_MANAGER_PASSES=10000 WORKFLOW_MANAGER_EXAMPLES=1000 \
 	  $(BIN)/pytest -n auto --timeout=3600 tests/faults tests/pipeline/test_hostile_names.py
 
 FUZZ_SECONDS ?= 3600
