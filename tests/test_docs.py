@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from workflow_manager.cli.reference import events_page, flags_page, messages_page
+from workflow_manager.cli.reference import events_page, flags_page, markers_page, messages_page
 from workflow_manager.core.report import FIGURES
 from workflow_manager.observe.metrics import FAILURES, LAST_FAILURE, LAST_SUCCESS, PREFIX, RUNTIME
 
@@ -21,6 +21,10 @@ def test_the_event_reference_is_generated() -> None:
 
 def test_the_message_reference_is_generated() -> None:
     assert (ROOT / "docs/reference/messages.md").read_text() == messages_page(), "make docs"
+
+
+def test_the_marker_reference_is_generated() -> None:
+    assert (ROOT / "docs/reference/markers.md").read_text() == markers_page(), "make docs"
 
 
 def test_every_metric_is_described() -> None:

@@ -79,6 +79,13 @@ class Bucket(Protocol):
         """
         ...
 
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
+        """The content of an object, or None if there is no object of this name.
+
+        At most the first `limit` bytes of it. Raises AccessDeniedError where reading is forbidden.
+        """
+        ...
+
     def put(self, key: str, body: bytes) -> None:
         """Write an object, or replace it. It is durable when this returns, and never seen in part."""
         ...
@@ -102,10 +109,6 @@ class ObjectStore(Bucket, Protocol):
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """Write an object unless it exists; whether it was written. Of several at once, one wins."""
-        ...
-
-    def get(self, key: str) -> bytes | None:
-        """The content of an object, or None if there is no object of this name."""
         ...
 
     def identity(self) -> str:

@@ -13,7 +13,7 @@ from workflow_manager import flag_types
 from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.names import MARKER_PREFIX
-from workflow_manager.errors import explain
+from workflow_manager.errors import AccessDeniedError, explain
 from workflow_manager.ports import ObjectStore, Option
 
 SUMMARY = """\
@@ -61,6 +61,7 @@ def _findings(parts: Assembly) -> Iterator[Finding]:
     ):
         yield _finding(f"list the {name} bucket", store.url, partial(_list, store))
     yield _finding("write markers", f"{buckets.own.url}/{TEST_KEY}", partial(_write, buckets.own))
+    yield _finding("read markers", f"{buckets.own.url}/{MARKER_PREFIX}", partial(_read, buckets.own))
     for name, topic in (("intake", config.intake_tasks_topic), ("aggregate", config.aggregate_tasks_topic)):
         yield _finding(f"find the {name} topic", topic, partial(parts.queue.check, topic))
 
@@ -75,6 +76,14 @@ def _finding(name: str, subject: str, found: Callable[[], str]) -> Finding:
 def _list(store: ObjectStore) -> str:
     next(iter(store.list_directories("")), None)
     return f"as {store.identity()}"
+
+
+def _read(store: ObjectStore) -> str:
+    try:
+        store.get(TEST_KEY, limit=1)
+    except AccessDeniedError as error:
+        return f"not allowed; a run cannot tell which batches a scheduled aggregation left out: {error}"
+    return "allowed"
 
 
 def _write(store: ObjectStore) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from workflow_manager.assembly import every_flag
 from workflow_manager.cli import sample, tasks
 from workflow_manager.config.flags import Flags, environment_twin
-from workflow_manager.core.schema import AGGREGATION, INTAKE
-from workflow_manager.observe import events
+from workflow_manager.core.schema import AGGREGATION, INTAKE, MARKER
+from workflow_manager.observe import events, marker_events
 from workflow_manager.observe.event import Event
 
 _FLAGS = """\
@@ -43,6 +43,20 @@ This page is generated from the program.
 """
 
 
+_MARKERS = """\
+# Markers
+
+A marker's name says that a task is scheduled; see [objects](objects.md). Its content is a record of the
+task: one line of JSON in UTF-8. Only `version` and `marker` are always there. What a record does not say
+is unknown. That holds for the markers of earlier versions and of the Go program, which contain their own
+name.
+
+An aggregation's marker lists the batches that its message named. A run compares them with the batches
+that are ready and validated now, and reports those that were left out. It reads at most 16 MB of a
+marker; 50,000 batches take about 2 MB. This page is generated from the program.
+"""
+
+
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
     commands = {"run": every_flag("run", ""), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
@@ -65,6 +79,11 @@ def messages_page() -> str:
     return "".join(parts)
 
 
+def markers_page() -> str:
+    """The schema of a marker's content, as Markdown."""
+    return f"{_MARKERS}\n## Schema\n\n```json\n{json.dumps(MARKER, indent=2)}\n```\n"
+
+
 def events_page() -> str:
     """The events, as Markdown."""
     rows = (
@@ -85,7 +104,8 @@ def _groups(flags: Flags) -> Iterator[str]:
 
 def _events() -> Iterator[type[Event]]:
     """All events, in the order of their names."""
-    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    found = [*vars(events).values(), *vars(marker_events).values()]
+    kinds = {kind for kind in found if isinstance(kind, type) and issubclass(kind, Event)}
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
 
@@ -95,6 +115,7 @@ def main() -> None:
     (directory / "flags.md").write_text(flags_page())
     (directory / "events.md").write_text(events_page())
     (directory / "messages.md").write_text(messages_page())
+    (directory / "markers.md").write_text(markers_page())
 
 
 if __name__ == "__main__":

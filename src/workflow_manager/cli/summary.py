@@ -94,5 +94,6 @@ def _aggregation(figures: Figures) -> str:
         batches = f"{counted(figures.number_of_batches_in_aggregation, 'batch')} scheduled"
         return f"{batches}\n{lacking}" if lacking else batches
     if figures.aggregation_tasks_skipped_due_to_marker:
-        return "skipped: marked"
+        left_out = figures.aggregate_batches_left_out
+        return f"skipped: marked\n{left_out} left out" if left_out else "skipped: marked"
     return lacking or "none due"

@@ -119,11 +119,6 @@ def aggregate_marker(aggregation: str, window: Window) -> str:
     return f"{MARKER_PREFIX}aggregate-{aggregation}-{marker_time(window.begin)}-{marker_time(window.end)}"
 
 
-def marker_content(marker: str) -> bytes:
-    """What stands in a marker: its own name without the directory."""
-    return marker.removeprefix(MARKER_PREFIX).encode()
-
-
 def aggregation_problem(aggregation: str) -> str | None:
     """Why a top-level directory cannot be an aggregation's, or None if it can."""
     if not aggregation:

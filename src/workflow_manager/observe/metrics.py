@@ -43,6 +43,9 @@ _ABOUT = {
     "aggregation_tasks_skipped_due_to_marker": "aggregation tasks not scheduled because their marker exists",
     "aggregation_tasks_failed": "aggregation tasks that could not be decided, published or marked",
     "number_of_batches_in_aggregation": "batches in the aggregation task that was scheduled",
+    "aggregate_batches_left_out": (
+        "ready and validated batches that the task of an already scheduled window did not name"
+    ),
 }
 _RUN_GAUGES = {
     LAST_SUCCESS: "when a run last ended without failure, in seconds since 1970",

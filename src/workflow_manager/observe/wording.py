@@ -7,7 +7,8 @@ from workflow_manager.core.windows import Window
 
 LONGEST = 200  # characters of a name that anyone needs to see
 # The figures that the last line of a run has.
-_TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
+_ALSO_TOLD = ("malformed_objects_found", "aggregate_batches_left_out")
+_TOLD = tuple(name for name in FIGURES if "tasks" in name or name in _ALSO_TOLD)
 _LABELS = {"aggregation": "aggregation ID", "trace_id": "trace ID"}
 
 
@@ -32,7 +33,7 @@ def as_fields(name: str, value: object) -> dict[str, object]:
             theirs = {"batch count": len(batches), "aggregation window": iso_interval(window)}
             return {"aggregation ID": aggregation, **theirs, "marker": value.marker}
         case Window():
-            return {f"{name} window": iso_interval(value)}
+            return {f"{'aggregation' if name == 'window' else name} window": iso_interval(value)}
         case Skip():
             return {label: value.name.lower()}
         case tuple():
@@ -50,6 +51,8 @@ def outcome(report: RunReport) -> str:
         f" and {counted(total.aggregation_tasks_scheduled, 'aggregation task')}"
         f" of {counted(len(report.figures), 'aggregation')}"
     )
+    if total.aggregate_batches_left_out:
+        text += f"; {counted(total.aggregate_batches_left_out, 'batch')} left out of scheduled aggregations"
     if total.malformed_objects_found:
         text += f"; {counted(total.malformed_objects_found, 'malformed object')}"
     if report.failure_count:

@@ -9,6 +9,7 @@ from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import Window, cut, union
 from workflow_manager.observe.events import AggregationSkipped, TaskFailed
+from workflow_manager.observe.marker_events import BatchesLeftOut
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.hours import (
     AGGREGATION_LEFT,
@@ -18,7 +19,7 @@ from workflow_manager.pipeline.hours import (
     Reading,
     Split,
 )
-from workflow_manager.pipeline.listing import exists, hours_with_objects
+from workflow_manager.pipeline.listing import hours_with_objects
 from workflow_manager.pipeline.stage import Stage
 
 
@@ -98,17 +99,17 @@ class AggregationPass:
         try:
             if self._batches and not context.may_schedule():
                 return
-            marked = bool(self._batches) and exists(
-                context.own, aggregate_marker(self._id, context.aggregation)
-            )
+            marker = aggregate_marker(self._id, context.aggregation)
+            record = context.markers.read(marker) if self._batches else None
         except Exception as error:  # noqa: BLE001 (as above)
             context.ledger.add(self._id, aggregation_tasks_failed=1)
             context.failed(self._id, AGGREGATION_LEFT, error)
             return
-        decision = plan_aggregation(self._id, context.aggregation, self._batches, marked=marked)
+        decision = plan_aggregation(self._id, context.aggregation, self._batches, marked=record is not None)
         if isinstance(decision, Skip):
             if decision is Skip.MARKER:
                 context.ledger.add(self._id, aggregation_tasks_skipped_due_to_marker=1)
+                self._tell_left_out(record.left_out(self._batches) if record else [])
             context.observer.notify(AggregationSkipped(self._id, decision))
         elif problem := context.own.unstorable(decision.marker):
             error_text = f"no marker for it can be written: {problem}"
@@ -116,3 +117,12 @@ class AggregationPass:
             context.ledger.fail_task(decision, Kind.MARKER, error_text)
         else:
             context.sink.submit([decision])
+
+    def _tell_left_out(self, batches: Sequence[Batch]) -> None:
+        """Say which batches became ready, or were validated, after their window was scheduled."""
+        context = self._context
+        if batches:
+            context.ledger.add(self._id, aggregate_batches_left_out=len(batches))
+            first = min(batches)
+            example = f"{self._id}/{first.time}/{first.id}"
+            context.observer.notify(BatchesLeftOut(self._id, context.aggregation, len(batches), example))

@@ -12,6 +12,7 @@ from workflow_manager.observe.events import PartFailed
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.memory_budget import MemoryBudget
+from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.ports import Bucket, Observer
 
 
@@ -41,6 +42,7 @@ class RunContext:
     permission: Permission
     ledger: Ledger
     observer: Observer
+    markers: MarkerReader
     memory: MemoryBudget = field(default_factory=MemoryBudget)
 
     def may_schedule(self) -> bool:

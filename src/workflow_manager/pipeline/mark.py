@@ -1,11 +1,14 @@
 """Write the marker of a task whose message is confirmed, and only then."""
 
+import os
 import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from workflow_manager.core.names import marker_content
+from workflow_manager import __version__
+from workflow_manager.core.marker_record import MarkerRecord, Writer, record_of
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
 from workflow_manager.errors import CircuitOpenError, explain
@@ -19,6 +22,11 @@ FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that
 MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops publishing
 FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
 AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
+
+
+def this_writer() -> Writer:
+    """Who writes the records of this process."""
+    return Writer(os.uname().nodename, __version__)
 
 
 def most_ahead(workers: int) -> int:
@@ -84,6 +92,7 @@ class MarkerWriter:
         self._unmarked_limit = UnmarkedLimit(FIRST_AHEAD, most_ahead(workers))
         self._lock = threading.Lock()
         self._unmarked = 0
+        self._writer = this_writer()
 
     def reserve(self, wanted: int) -> int:
         """Wait until some of `wanted` tasks may be published, and say how many."""
@@ -94,25 +103,25 @@ class MarkerWriter:
         if count:
             self._unmarked_limit.give_back(count, marked=False)
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task, trace_id: str, topic: str) -> None:
         """Mark a task that the queue has acknowledged; waits while too many are waiting."""
-        self._stage.submit(self._mark, task)
+        self._stage.submit(self._mark, task, trace_id, topic)
 
     def drain(self) -> None:
         """Wait until every marker is written or has failed."""
         self._stage.drain()
 
-    def _mark(self, task: Task) -> None:
-        marked = self._write(task)
+    def _mark(self, task: Task, trace_id: str, topic: str) -> None:
+        marked = self._write(task, record_of(task, trace_id, topic, datetime.now(UTC), self._writer))
         # One that will not be marked keeps its room, as long as the run goes on in spite of it.
         if marked or self._unmarked > MOST_UNMARKED:
             self._unmarked_limit.give_back(1, marked=marked)
 
-    def _write(self, task: Task) -> bool:
+    def _write(self, task: Task, record: MarkerRecord) -> bool:
         """Whether the marker is written now; if not, that is on record."""
         for attempt in range(TRIES):
             try:
-                self._store.put(task.marker, marker_content(task.marker))
+                self._store.put(task.marker, record.render())
             except Exception as error:  # noqa: BLE001 (a marker that fails must not end the others)
                 if attempt == TRIES - 1 or isinstance(error, CircuitOpenError):
                     self._give_up(task, error)

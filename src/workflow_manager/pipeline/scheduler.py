@@ -17,6 +17,7 @@ from workflow_manager.observe.events import (
     RunFinished,
     RunStarted,
 )
+from workflow_manager.observe.marker_events import MarkersUnreadable
 from workflow_manager.pipeline.aggregation import AggregationPass
 from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, CircuitBreaker
 from workflow_manager.pipeline.context import RunContext, TaskSink
@@ -26,6 +27,7 @@ from workflow_manager.pipeline.listing import aggregations
 from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.mark import MarkerWriter
 from workflow_manager.pipeline.publish import DryRunPublisher, Publisher, Topics
+from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Bucket, Observer, TaskQueue
 
@@ -183,6 +185,10 @@ class Scheduler:
             permission,
             self._ledger,
             self._observer,
+            MarkerReader(
+                self._buckets.own,
+                lambda error: self._observer.notify(MarkersUnreadable(explain(error))),
+            ),
         )
 
     def _give_up(self, bucket: str, error: str) -> None:

@@ -14,10 +14,18 @@ from typing import Self
 from urllib.parse import quote, unquote_plus
 
 from workflow_manager.clouds import aws
-from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.http import (
+    READ_STATUSES,
+    Answer,
+    CloudError,
+    Request,
+    body_read,
+    first_bytes,
+    unfinished,
+)
 from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
 from workflow_manager.clouds.service import Service, require
-from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
@@ -115,13 +123,13 @@ class S3Store:
             # An earlier try may have got through although its answer was lost.
             return answer.attempt > 1 and (self._head(key) or {}).get(_WRITTEN_ID) == mine
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
         if self.unstorable(key):
             return None
         with self._translated("read", key):
-            answer = self._send("GET", key, frozenset({200, 404}))
-        return answer.body if answer.status == HTTPStatus.OK else None
+            answer = self._send("GET", key, READ_STATUSES, headers=first_bytes(limit))
+        return body_read(answer)
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -199,7 +207,9 @@ class S3Store:
         except CloudError as error:
             where = f"{self.url}/{name!r}" if name else self.url
             advice = error.advice or _advice(error, operation, self._who)
-            raise StorageError(operation, f"{where} as {self._who}", error.cause, advice) from error
+            denied = error.status == HTTPStatus.FORBIDDEN and error.code not in _ADVICE
+            kind = AccessDeniedError if denied else StorageError
+            raise kind(operation, f"{where} as {self._who}", error.cause, advice) from error
 
 
 def _advice(error: CloudError, operation: str, who: str) -> str:
