@@ -18,7 +18,8 @@ class Option:
 
     `parse` turns the text given for it into a value and raises ValueError, with the
     reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
-    The value of a `secret` one, such as a URL with a password, is never shown.
+    The value of a `secret` one, such as a URL with a password, is never shown. A `repeatable`
+    one may be given several times; its value is a tuple.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Option:
     required: bool = False
     secret: bool = False
     aliases: tuple[str, ...] = ()
+    repeatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import QueueError
 from workflow_manager.observe.event import Severity
-from workflow_manager.pipeline import hours, mark
+from workflow_manager.pipeline import mark, splitting
 from workflow_manager.pipeline.scheduler import Workers
 
 IN_BOTH = "2026/11/22/17/05"  # lies in the intake and in the aggregation window
@@ -120,8 +120,8 @@ class TestHowOftenIsListed:
     def test_a_large_aggregation_is_split_without_losing_or_repeating_a_batch(
         self, monkeypatch: pytest.MonkeyPatch, split_after: int
     ) -> None:
-        monkeypatch.setattr(hours, "SPLIT_AFTER", split_after)
-        monkeypatch.setattr(hours, "WORTH_SPLITTING", split_after)
+        monkeypatch.setattr(splitting, "SPLIT_AFTER", split_after)
+        monkeypatch.setattr(splitting, "WORTH_SPLITTING", split_after)
         harness = Harness(page_size=7)
         times = [
             f"2026/11/{day}/{hour:02}/{minute}"
@@ -139,8 +139,8 @@ class TestHowOftenIsListed:
         assert harness.aggregated() == {"agg": window}
 
     def test_what_is_read_in_pieces_is_listed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hours, "SPLIT_AFTER", 3)
-        monkeypatch.setattr(hours, "WORTH_SPLITTING", 3)
+        monkeypatch.setattr(splitting, "SPLIT_AFTER", 3)
+        monkeypatch.setattr(splitting, "WORTH_SPLITTING", 3)
         harness = Harness(page_size=3)
         listing, listed = harness.ingestion.list_keys, Counter[str]()
 

@@ -18,6 +18,7 @@ INTERRUPTED = 130
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
     "run": "schedule what is due (also when no command is named)",
+    "status": "say what became of each batch and each aggregation window; read only",
     "check": "find out whether buckets and topics can be used, without publishing anything",
     "tasks": "look at, take and acknowledge the tasks of an SQLite queue",
     "sample": "fill buckets with made-up batches to try things with",

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from workflow_manager.assembly import every_flag
 from workflow_manager.cli import sample, tasks
+from workflow_manager.config import survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE, MARKER
+from workflow_manager.core.verdict import REASONS, WindowState
 from workflow_manager.observe import events, marker_events
 from workflow_manager.observe.event import Event
+from workflow_manager.survey.as_json import STATUS_SCHEMA
 
 _FLAGS = """\
 # Flags
@@ -57,6 +60,21 @@ marker; 50,000 batches take about 2 MB. This page is generated from the program.
 """
 
 
+_STATUS = """\
+# Status
+
+`workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
+of a run, and its verdicts are those of a run with these flags: what is due is what the run schedules. It
+writes nothing. This page is generated from the program.
+
+A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
+not name.
+
+| window | why |
+| --- | --- |
+""" + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+
+
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
     commands = {"run": every_flag("run", ""), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
@@ -66,6 +84,8 @@ def flags_page() -> str:
         if command == "run":
             parts.append("\n`check` takes the same flags, and `--json` to print JSON instead of a table.\n")
         parts.extend(_groups(flags))
+    parts.append("\n## status\n\nThe flags of a run; those of the queue are accepted and not needed. Also:\n")
+    parts.extend(_groups(Flags("status", "", [survey_flags.STATUS])))
     return "".join(parts)
 
 
@@ -82,6 +102,11 @@ def messages_page() -> str:
 def markers_page() -> str:
     """The schema of a marker's content, as Markdown."""
     return f"{_MARKERS}\n## Schema\n\n```json\n{json.dumps(MARKER, indent=2)}\n```\n"
+
+
+def status_page() -> str:
+    """The schema of `status --json`, as Markdown."""
+    return f"{_STATUS}\n## Schema\n\n```json\n{json.dumps(STATUS_SCHEMA, indent=2)}\n```\n"
 
 
 def events_page() -> str:
@@ -115,6 +140,7 @@ def main() -> None:
     (directory / "flags.md").write_text(flags_page())
     (directory / "events.md").write_text(events_page())
     (directory / "messages.md").write_text(messages_page())
+    (directory / "status.md").write_text(status_page())
     (directory / "markers.md").write_text(markers_page())
 
 

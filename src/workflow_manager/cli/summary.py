@@ -17,19 +17,19 @@ SHOWN_AGGREGATIONS = 50
 
 def show(report: RunReport) -> None:
     """Print the figures of each aggregation, their sum, and the failures."""
-    console = _console()
-    console.print(figures_table(report))
+    terminal = console()
+    terminal.print(figures_table(report))
     hidden = len(report.figures) - SHOWN_AGGREGATIONS
     if hidden > 0:
-        console.print(f"… and {counted(hidden, 'more aggregation')}, which the totals include.")
+        terminal.print(f"… and {counted(hidden, 'more aggregation')}, which the totals include.")
     for failure in report.failures:
         of = f"{failure.aggregation}: " if failure.aggregation else ""
-        console.print(Text(f"failed: {printable(of + failure.message)}", style="red"))
+        terminal.print(Text(f"failed: {printable(of + failure.message)}", style="red"))
     hidden = report.failure_count - len(report.failures)
     if hidden > 0:
-        console.print(Text(f"… and {counted(hidden, 'more failure')}", style="red"))
+        terminal.print(Text(f"… and {counted(hidden, 'more failure')}", style="red"))
     if report.stopped:
-        console.print(Text(f"stopped early: {printable(report.stopped)}", style="red"))
+        terminal.print(Text(f"stopped early: {printable(report.stopped)}", style="red"))
 
 
 def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
@@ -40,7 +40,7 @@ def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
     for good, *cells in findings:
         mark = Text("ok", style="green") if good else Text("FAILED", style="red")
         table.add_row(mark, *(Text(printable(cell)) for cell in cells))
-    _console().print(table)
+    console().print(table)
 
 
 def figures_table(report: RunReport) -> Table:
@@ -62,7 +62,8 @@ def figures_table(report: RunReport) -> Table:
     return table
 
 
-def _console() -> Console:
+def console() -> Console:
+    """The terminal that standard output is."""
     # Without this rich leaves colours away for NO_COLOR, but not bold type.
     return Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
 

@@ -61,16 +61,16 @@ class Flags:
         for option in self._options.values():
             if option.name in parsed.values:
                 continue  # reached again under its other spelling
-            source, text = self._text_of(option, texts, environ)
-            if text:
-                self._value(option, source, text, parsed)
+            source, given = self._texts_of(option, texts, environ)
+            if given:
+                self._value(option, source, given, parsed)
             elif option.required:
                 twin = environment_twin(option.name)
                 parsed.mistakes.append(Mistake(f"--{option.name}", "", f"is required (or set {twin})"))
         return parsed
 
-    def _texts(self, arguments: list[str], parsed: Parsed) -> dict[str, str]:
-        texts: dict[str, str] = {}
+    def _texts(self, arguments: list[str], parsed: Parsed) -> dict[str, list[str]]:
+        texts: dict[str, list[str]] = {}
         while arguments:
             token = arguments.pop(0)
             if token == "--":  # noqa: S105 (the end of the flags, not a password)
@@ -87,31 +87,42 @@ class Flags:
                 if not equals and arguments and not arguments[0].startswith("-"):
                     arguments.pop(0)  # most likely its value: one mistake is enough
             elif option.is_switch:
-                texts[option.name] = value if equals else "true"
+                texts.setdefault(option.name, []).append(value if equals else "true")
             elif equals:
-                texts[option.name] = value
+                texts.setdefault(option.name, []).append(value)
             elif arguments:
-                texts[option.name] = arguments.pop(0)
+                texts.setdefault(option.name, []).append(arguments.pop(0))
             else:
                 parsed.mistakes.append(Mistake(f"--{name}", "", "needs a value"))
         return texts
 
-    def _text_of(
-        self, option: Option, texts: Mapping[str, str], environ: Mapping[str, str]
-    ) -> tuple[str, str]:
+    def _texts_of(
+        self, option: Option, texts: Mapping[str, list[str]], environ: Mapping[str, str]
+    ) -> tuple[str, list[str]]:
+        """Where the flag was given, and its texts but for empty ones; of one not repeatable, the last."""
         twin = environment_twin(option.name)
-        for source, text in ((f"--{option.name}", texts.get(option.name)), (twin, environ.get(twin))):
-            if text:
-                return source, text
-        return f"--{option.name}", option.default
+        given = texts.get(option.name, [])
+        for source, found in (
+            (f"--{option.name}", given if option.repeatable else given[-1:]),
+            (twin, [environ.get(twin, "")]),
+        ):
+            if any(found):
+                return source, list(filter(None, found))
+        return f"--{option.name}", [option.default] if option.default else []
 
-    def _value(self, option: Option, source: str, text: str, parsed: Parsed) -> None:
-        try:
-            parsed.values[option.name] = option.parse(text)
-        except ValueError as error:
-            parsed.mistakes.append(Mistake(source, "" if option.secret else text, str(error)))
-            if option.default:  # so that what depends on it can be looked at as well
-                parsed.values[option.name] = option.parse(option.default)
+    def _value(self, option: Option, source: str, texts: list[str], parsed: Parsed) -> None:
+        values = []
+        for text in texts:
+            try:
+                values.append(option.parse(text))
+            except ValueError as error:
+                parsed.mistakes.append(Mistake(source, "" if option.secret else text, str(error)))
+                if option.default:  # so that what depends on it can be looked at as well
+                    values.append(option.parse(option.default))
+        if option.repeatable:
+            parsed.values[option.name] = tuple(values)
+        elif values:
+            parsed.values[option.name] = values[0]
 
     def _unknown(self, token: str, name: str) -> Mistake:
         close = get_close_matches(name, self._options, n=1)
@@ -145,6 +156,8 @@ def _about(option: Option) -> str:
     notes = []
     if option.required:
         notes.append("required")
+    if option.repeatable:
+        notes.append("may be repeated")
     if option.default and option.default != "false":
         notes.append(f"default {option.default}")
     notes.append(environment_twin(option.name))

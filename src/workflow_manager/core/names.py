@@ -6,12 +6,12 @@ every parser here takes any string at all and answers for each whether it is one
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from sys import intern
 from typing import Final, NamedTuple
 
-from workflow_manager.core.windows import Window
+from workflow_manager.core.windows import DAY, EPOCH, Window
 from workflow_manager.key_range import KeyRange
 
 INGESTION = "batch"
@@ -26,6 +26,10 @@ _TAIL_ID = len("05/")
 # A batch ID with a marker's time inside could give its marker the name of another's.
 _MARKER_TIME = re.compile(r"(?:^|-)[0-9]{4}(?:-[0-9]{2}){4}-")
 _MARKER_TIME_DASHES = 5
+_AGGREGATE_TIMES = re.compile(r"([0-9]{4}(?:-[0-9]{2}){4})-([0-9]{4}(?:-[0-9]{2}){4})")
+_MARKER_TIME_FORM = "%Y-%m-%d-%H-%M"
+# Windows up to this length are found where they overlap another; see `overlapping_range`.
+LONGEST_WINDOW: Final[timedelta] = 31 * DAY
 
 
 class Part:
@@ -116,7 +120,36 @@ def intake_marker(aggregation: str, batch: Batch) -> str:
 
 def aggregate_marker(aggregation: str, window: Window) -> str:
     """The key of the marker which says that the aggregation of `window` is scheduled."""
-    return f"{MARKER_PREFIX}aggregate-{aggregation}-{marker_time(window.begin)}-{marker_time(window.end)}"
+    return f"{_aggregate_prefix(aggregation)}{marker_time(window.begin)}-{marker_time(window.end)}"
+
+
+def overlapping_range(aggregation: str, window: Window) -> KeyRange:
+    """Where the markers are of all windows of up to `LONGEST_WINDOW` that could overlap `window`.
+
+    They are in the order of the windows' beginnings, and a window that begins inside this
+    one overlaps it however long it is.
+    """
+    prefix = _aggregate_prefix(aggregation)
+    earliest = window.begin - LONGEST_WINDOW if window.begin - EPOCH > LONGEST_WINDOW else EPOCH
+    return KeyRange(prefix, prefix + marker_time(earliest), prefix + marker_time(window.end))
+
+
+def parse_aggregate_marker(key: str, aggregation: str) -> Window | None:
+    """The window whose aggregation `key` marks as scheduled, or None if it is no such marker.
+
+    Nothing but the two times may follow the aggregation ID, so that the marker of
+    `x-2026-11-22-16-00` is not taken for one of `x`.
+    """
+    prefix = _aggregate_prefix(aggregation)
+    if not key.startswith(prefix) or not (times := _AGGREGATE_TIMES.fullmatch(key, len(prefix))):
+        return None
+    try:
+        begin, end = (
+            datetime.strptime(time, _MARKER_TIME_FORM).replace(tzinfo=UTC) for time in times.groups()
+        )
+        return Window(begin, end)
+    except ValueError:  # no such day, hour or minute, or the end is before the beginning
+        return None
 
 
 def aggregation_problem(aggregation: str) -> str | None:
@@ -183,6 +216,10 @@ def parse_key(key: str, aggregation: str, infix: str) -> tuple[Batch, int] | Non
         return None
     tail, part = split_suffix(key[len(prefix) + _HOUR_LENGTH :], f".{infix}")
     return None if tail_problem(tail) else (tail_batch(hour, tail), part)
+
+
+def _aggregate_prefix(aggregation: str) -> str:
+    return f"{MARKER_PREFIX}aggregate-{aggregation}-"
 
 
 @lru_cache(maxsize=4096)

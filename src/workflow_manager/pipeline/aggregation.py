@@ -7,19 +7,17 @@ from functools import partial
 from workflow_manager.core.names import Batch, aggregate_marker
 from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.report import Kind
-from workflow_manager.core.windows import Window, cut, union
+from workflow_manager.core.windows import Window, union
 from workflow_manager.observe.events import AggregationSkipped, TaskFailed
 from workflow_manager.observe.marker_events import BatchesLeftOut
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.hours import (
     AGGREGATION_LEFT,
     REST_LEFT,
-    SPLIT_AFTER,
     HoursReader,
     Reading,
-    Split,
 )
-from workflow_manager.pipeline.listing import hours_with_objects
+from workflow_manager.pipeline.splitting import Split, pieces
 from workflow_manager.pipeline.stage import Stage
 
 
@@ -61,13 +59,10 @@ class AggregationPass:
         self._listing.submit(self._guarded, rest, partial(self._spread, names_an_hour=names_an_hour))
 
     def _spread(self, rest: Window, names_an_hour: float) -> Reading:
-        """Cut a range at hours that have objects, so that no piece is idle, and have each read."""
-        hours = list(hours_with_objects(self._context.ingestion, self._id, rest))
-        each = max(1, int(SPLIT_AFTER / names_an_hour))
-        for piece in self._opened(cut(rest, hours[each::each])):
-            self._listing.submit(
-                self._guarded, piece, partial(self._read_within_budget, names=int(names_an_hour * each))
-            )
+        """Cut a range into pieces, and have each read."""
+        found = pieces(self._context.ingestion, self._id, rest, names_an_hour)
+        for piece in self._opened(found.windows):
+            self._listing.submit(self._guarded, piece, partial(self._read_within_budget, names=found.names))
         return Reading()
 
     def _read_within_budget(self, piece: Window, names: int) -> Reading:

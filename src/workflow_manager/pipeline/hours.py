@@ -1,7 +1,6 @@
 """One range of hours of one aggregation: listed, planned, and its intake tasks handed on."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
@@ -12,20 +11,15 @@ from workflow_manager.core.names import (
     batch_range,
     intake_marker,
     marker_range,
-    time_of,
 )
 from workflow_manager.core.plan import Skip, plan_intake
-from workflow_manager.core.windows import HOUR, MINUTE, Window, floor
+from workflow_manager.core.windows import Window
 from workflow_manager.errors import StorageError
 from workflow_manager.observe.events import IntakeSkipped
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
-
-# When so many names of a range have been read, it is considered whether to split what remains,
-SPLIT_AFTER = 1000
-# which pays if about so many names are to come. Each piece is to have SPLIT_AFTER names or more.
-WORTH_SPLITTING = 4000
+from workflow_manager.pipeline.splitting import RangeListing, Split
 
 INTAKE_LEFT = "the intake of its batches is left to the next run"
 AGGREGATION_LEFT = "its aggregation is left to the next run"
@@ -40,10 +34,6 @@ class Reading:
     whole: bool = True
 
 
-# Has what remains of a range read by others; an hour of it is expected to have so many names.
-Split = Callable[[Window, float], None]
-
-
 class HoursReader:
     """Reads one range of one aggregation, hour by hour, and keeps nothing of an hour it is done with.
 
@@ -55,8 +45,7 @@ class HoursReader:
         self._context = context
         self._id = aggregation
         self._prefix = f"{aggregation}/"
-        self._window = window
-        self._split = split
+        self._listing = RangeListing(context.ingestion, aggregation, window, split)
         self._reading = Reading()
         self._malformed = MalformedNames(aggregation)
         taken_in = window.overlap(context.intake)
@@ -65,8 +54,9 @@ class HoursReader:
     def read(self) -> Reading:
         """Deal with the hours of the range."""
         context = self._context
-        pages = self._watched(in_order(context.ingestion, batch_range(self._id, self._window)))
-        ingestions = by_hour(pages, self._prefix, INGESTION, self._malformed.strays(context.ingestion))
+        ingestions = by_hour(
+            self._listing.pages(), self._prefix, INGESTION, self._malformed.strays(context.ingestion)
+        )
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
                 if context.ledger.stopped:
@@ -79,46 +69,6 @@ class HoursReader:
         finally:
             self._malformed.report(context.ledger, context.observer)
         return self._reading
-
-    def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """The same pages, up to where others read on; it is found out whether the range is a large one.
-
-        Until that is known the pages are held back, and with them the peer's: what is malformed in
-        them must be counted by those alone who will read it.
-        """
-        held: list[Sequence[str]] = []
-        names = 0
-        for page in pages:
-            held.append(page)
-            names += len(page)
-            if self._split is not None:
-                if names < SPLIT_AFTER:
-                    continue
-                self._consider_splitting(self._split, held, names)
-            end = batch_range(self._id, self._window).before
-            for one in held:
-                ours = one[: bisect_left(one, end)]
-                yield ours
-                if len(ours) < len(one):
-                    return
-            held = []
-        yield from held
-
-    def _consider_splitting(self, split: Split, pages: Sequence[Sequence[str]], names: int) -> None:
-        times = (time_of(key, self._prefix) for page in pages for key in page)
-        first = next(filter(None, times), None)
-        backwards = (time_of(key, self._prefix) for page in reversed(pages) for key in reversed(page))
-        last = next(filter(None, backwards), None)
-        if first is None or last is None:
-            return
-        self._split = None
-        rest = floor(last, HOUR) + HOUR
-        if rest >= self._window.end:
-            return
-        names_an_hour = names / ((last + MINUTE - first) / HOUR)
-        if names_an_hour * ((self._window.end - rest) / HOUR) >= WORTH_SPLITTING:
-            split(Window(rest, self._window.end), names_an_hour)
-            self._window = Window(self._window.begin, rest)
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         context = self._context
@@ -169,7 +119,7 @@ class HoursReader:
     def _validations(self) -> Iterator[Hour]:
         """The peer's validations. Without them batches can still be taken in, but not aggregated."""
         context = self._context
-        window = self._window.overlap(context.aggregation)
+        window = self._listing.window.overlap(context.aggregation)
         if window is None:
             return
         try:
