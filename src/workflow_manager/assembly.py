@@ -72,10 +72,10 @@ def every_flag(command: str, summary: str, *more: Group) -> Flags:
     return _flags_of_kinds(command, summary, kinds, kinds, [*GROUPS, *more])
 
 
-def flags_without_queue(command: str, summary: str, *more: Group) -> Flags:
+def flags_without_queue(command: str, summary: str, *more: Group, usage: str = "") -> Flags:
     """The flags of a command that uses no queue, for help: the others are accepted, and left aside."""
     shown = [group for group in GROUPS if group is not TASK_FLAGS]
-    return Flags(command, summary, [*more, *shown])
+    return Flags(command, summary, [*more, *shown], usage)
 
 
 def _flags_of_kinds(

@@ -86,6 +86,8 @@ def flags_page() -> str:
         parts.extend(_groups(flags))
     parts.append("\n## status\n\nThe flags of a run; those of the queue are accepted and not needed. Also:\n")
     parts.extend(_groups(Flags("status", "", [survey_flags.STATUS])))
+    parts.append("\n## explain\n\nThe flags of a run, as `status` has them. Also:\n")
+    parts.extend(_groups(Flags("explain", "", [survey_flags.EXPLAIN])))
     return "".join(parts)
 
 

@@ -19,6 +19,7 @@ SINCE = Option(
 )
 SELECTED = Option("aggregation-id", "aggregation to look at; * stands for any text", repeatable=True)
 JSON = Option("json", "print JSON", "false", flag_types.boolean, is_switch=True)
+EXPLAIN = Group("What to look at", (SINCE, SELECTED, JSON))
 STATUS = Group(
     "What to look at",
     (

@@ -73,12 +73,13 @@ class WindowFindings:
 
 @dataclass(slots=True)
 class AggregationFindings:
-    """Everything about one aggregation. `windows` are in order of time."""
+    """Everything about one aggregation. `windows` are in order of time, `wanted` the batches searched for."""
 
     aggregation: str
     intake: IntakeFindings = field(default_factory=IntakeFindings)
     windows: list[WindowFindings] = field(default_factory=list)
     malformed: int = 0
+    wanted: list[Batch] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ class PieceContext:
     rules: Rules
     batches: Window
     markers: WindowMarkers
+    wanted_id: str
 
 
 class PieceSurvey:
@@ -42,6 +43,7 @@ class PieceSurvey:
     def __init__(self, context: PieceContext, aggregation: str, window: Window, split: Split | None) -> None:
         self.intake = IntakeFindings()
         self.malformed = 0
+        self.wanted: list[Batch] = []
         self._windows: dict[Window, WindowFindings] = {}
         self._context = context
         self._id = aggregation
@@ -84,6 +86,8 @@ class PieceSurvey:
         return HourOfBatches(ready, found.incomplete, found.malformed)
 
     def _take_in(self, hour: str, found: HourOfBatches) -> None:
+        if wanted := self._context.wanted_id:
+            self.wanted.extend(one for one in (*found.ready, *found.incomplete) if one.id == wanted)
         intake = self.intake
         intake.ready += len(found.ready)
         intake.incomplete += len(found.incomplete)

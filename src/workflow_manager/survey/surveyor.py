@@ -30,7 +30,8 @@ SHOWN_FAILURES = 20
 class SurveySpec:
     """What to survey: the intake of the batches in `batches`, and the windows that lie in `windows`.
 
-    `windows` begins and ends at multiples of `period`. `rules` say what a run would do.
+    `windows` begins and ends at multiples of `period`. `rules` say what a run would do. Batches
+    with the ID `wanted_id`, if that is given, are named in the findings.
     """
 
     rules: Rules
@@ -41,6 +42,7 @@ class SurveySpec:
     selection: Selection
     workers: int = 24
     breaker_seconds: float = 60.0
+    wanted_id: str = ""
 
 
 class Surveyor:
@@ -87,6 +89,7 @@ class Surveyor:
                 spec.rules,
                 spec.batches,
                 markers,
+                spec.wanted_id,
             )
             with self._lock:
                 self._report.aggregations[aggregation] = found
@@ -126,6 +129,7 @@ class Surveyor:
         with self._lock:
             found.intake.add(piece.intake)
             found.malformed += piece.malformed
+            found.wanted.extend(piece.wanted)
             context.markers.merge(found.windows, piece.windows)
 
     def _guarded(self, aggregation: str, work: Callable[[], None]) -> None:
