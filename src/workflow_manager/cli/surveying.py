@@ -40,6 +40,13 @@ class Grounds:
             self.config.request_timeout.total_seconds() / 2,
         )
 
+    def around(self, times: Window) -> tuple[datetime, datetime]:
+        """The begin of the window that holds the first of these times, and the end of that of the last."""
+        return (
+            aggregation_window(times.begin, self.period).begin,
+            aggregation_window(times.end - MINUTE, self.period).end,
+        )
+
     def windows(self, begin: datetime, end: datetime) -> Window:
         """The range of the aligned windows that begin from `begin` up to, but without, `end`."""
         first = aggregation_window(begin, self.period).begin
@@ -52,6 +59,13 @@ class Grounds:
 def grounds(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack) -> Grounds:
     """Open the buckets, to be closed with `opened`; raises ConfigError."""
     config, buckets = assemble_buckets(parsed, environ, clock_time, opened)
+    return grounds_of(parsed, config, buckets, clock_time)
+
+
+def grounds_of(
+    parsed: Parsed, config: RunConfig, buckets: Buckets[ObjectStore], clock_time: datetime
+) -> Grounds:
+    """The same from buckets that are open already."""
     given = Given(parsed.values)
     now = given.optional("now", datetime) or clock_time
     rules = Rules(now, config.intake, config.aggregation, given.get("grace-period", timedelta))

@@ -7,6 +7,7 @@ from functools import partial
 from workflow_manager.core.names import Batch, aggregate_marker
 from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.report import Kind
+from workflow_manager.core.task_messages import AggregationTask
 from workflow_manager.core.windows import Window, union
 from workflow_manager.observe.events import AggregationSkipped, TaskFailed
 from workflow_manager.observe.marker_events import BatchesLeftOut
@@ -17,6 +18,7 @@ from workflow_manager.pipeline.hours import (
     HoursReader,
     Reading,
 )
+from workflow_manager.pipeline.repeating import aggregation_again
 from workflow_manager.pipeline.splitting import Split, pieces
 from workflow_manager.pipeline.stage import Stage
 
@@ -92,19 +94,16 @@ class AggregationPass:
                 context.ledger.add(self._id, aggregation_tasks_failed=1)
             return
         try:
-            if self._batches and not context.may_schedule():
+            if (self._batches or context.repetition is not None) and not context.may_schedule():
                 return
-            marker = aggregate_marker(self._id, context.aggregation)
-            record = context.markers.read(marker) if self._batches else None
+            decision = self._decision()
         except Exception as error:  # noqa: BLE001 (as above)
             context.ledger.add(self._id, aggregation_tasks_failed=1)
             context.failed(self._id, AGGREGATION_LEFT, error)
             return
-        decision = plan_aggregation(self._id, context.aggregation, self._batches, marked=record is not None)
         if isinstance(decision, Skip):
             if decision is Skip.MARKER:
                 context.ledger.add(self._id, aggregation_tasks_skipped_due_to_marker=1)
-                self._tell_left_out(record.left_out(self._batches) if record else [])
             context.observer.notify(AggregationSkipped(self._id, decision))
         elif problem := context.own.unstorable(decision.marker):
             error_text = f"no marker for it can be written: {problem}"
@@ -112,6 +111,16 @@ class AggregationPass:
             context.ledger.fail_task(decision, Kind.MARKER, error_text)
         else:
             context.sink.submit([decision])
+
+    def _decision(self) -> AggregationTask | Skip:
+        """What its batches and its marker say is to be done about the window."""
+        context, window = self._context, self._context.aggregation
+        if context.repetition is not None:
+            return aggregation_again(self._id, window, self._batches, context.repetition, context.markers)
+        record = context.markers.read(aggregate_marker(self._id, window)) if self._batches else None
+        if record is not None:
+            self._tell_left_out(record.left_out(self._batches))
+        return plan_aggregation(self._id, window, self._batches, marked=record is not None)
 
     def _tell_left_out(self, batches: Sequence[Batch]) -> None:
         """Say which batches became ready, or were validated, after their window was scheduled."""

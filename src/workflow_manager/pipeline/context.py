@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from workflow_manager.core.repetition import Repetition
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
 from workflow_manager.core.windows import Window
@@ -43,6 +44,7 @@ class RunContext:
     ledger: Ledger
     observer: Observer
     markers: MarkerReader
+    repetition: Repetition | None = None
     memory: MemoryBudget = field(default_factory=MemoryBudget)
 
     def may_schedule(self) -> bool:

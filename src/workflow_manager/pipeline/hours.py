@@ -19,6 +19,7 @@ from workflow_manager.observe.events import IntakeSkipped
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
 from workflow_manager.pipeline.malformed import MalformedNames
+from workflow_manager.pipeline.repeating import intake_again
 from workflow_manager.pipeline.splitting import RangeListing, Split
 
 INTAKE_LEFT = "the intake of its batches is left to the next run"
@@ -93,6 +94,8 @@ class HoursReader:
             if not context.may_schedule():
                 return
             plan = plan_intake(self._id, ready, self._markers.of(hour))
+            if context.repetition is not None:
+                plan = intake_again(plan, context.repetition, context.markers)
         except StorageError as error:
             self._markers = None
             context.failed(self._id, INTAKE_LEFT, error)

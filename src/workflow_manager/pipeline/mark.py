@@ -8,7 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from workflow_manager import __version__
-from workflow_manager.core.marker_record import MarkerRecord, Writer, record_of
+from workflow_manager.core.marker_record import (
+    LONGEST_RECORD,
+    MarkerRecord,
+    ScheduledAgain,
+    Writer,
+    parse_record,
+    record_of,
+)
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
 from workflow_manager.errors import CircuitOpenError, explain
@@ -73,6 +80,7 @@ class MarkerWriter:
     A task that is published but not marked will be published again by the next run, so
     going on without markers would repeat the whole backlog each time. Room for a marker is
     reserved before its task is published, and taken by `submit` or given back by `release`.
+    With a `reason`, tasks are those published again: their markers get an entry that says so.
     """
 
     def __init__(
@@ -82,6 +90,7 @@ class MarkerWriter:
         observer: Observer,
         *,
         workers: int,
+        reason: str = "",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
@@ -93,6 +102,7 @@ class MarkerWriter:
         self._lock = threading.Lock()
         self._unmarked = 0
         self._writer = this_writer()
+        self._reason = reason
 
     def reserve(self, wanted: int) -> int:
         """Wait until some of `wanted` tasks may be published, and say how many."""
@@ -121,7 +131,7 @@ class MarkerWriter:
         """Whether the marker is written now; if not, that is on record."""
         for attempt in range(TRIES):
             try:
-                self._store.put(task.marker, record.render())
+                self._store.put(task.marker, self._content(task, record))
             except Exception as error:  # noqa: BLE001 (a marker that fails must not end the others)
                 if attempt == TRIES - 1 or isinstance(error, CircuitOpenError):
                     self._give_up(task, error)
@@ -130,6 +140,13 @@ class MarkerWriter:
             else:
                 return True
         return False
+
+    def _content(self, task: Task, record: MarkerRecord) -> bytes:
+        """What to write: the record or, for a task that was published again, the one before with an entry."""
+        if self._reason and (before := self._store.get(task.marker, LONGEST_RECORD)) is not None:
+            entry = ScheduledAgain(record.time or "", record.trace_id or "", self._writer.host, self._reason)
+            record = parse_record(task.marker, before).scheduled_again(entry, record.batches)
+        return record.render()
 
     def _give_up(self, task: Task, error: Exception) -> None:
         self._observer.notify(MarkerFailed(task, explain(error)))

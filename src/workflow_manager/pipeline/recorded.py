@@ -11,12 +11,16 @@ from workflow_manager.ports import Bucket
 class MarkerReader:
     """Reads markers, for one request each. Where that is forbidden, their names have to do.
 
-    `forbidden` is called with the error once. Raises StorageError for every other failure.
+    `forbidden` is called with the error once. Raises StorageError for every other failure, and
+    if the content is `required`, for this one, too.
     """
 
-    def __init__(self, store: Bucket, forbidden: Callable[[AccessDeniedError], None]) -> None:
+    def __init__(
+        self, store: Bucket, forbidden: Callable[[AccessDeniedError], None], *, required: bool = False
+    ) -> None:
         self._store = store
         self._forbidden = forbidden
+        self._required = required
         self._may_read = True
 
     def read(self, key: str) -> MarkerRecord | None:
@@ -25,6 +29,8 @@ class MarkerReader:
             try:
                 content = self._store.get(key, LONGEST_RECORD)
             except AccessDeniedError as error:
+                if self._required:
+                    raise
                 first, self._may_read = self._may_read, False
                 if first:
                     self._forbidden(error)

@@ -7,6 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import aggregation_problem, validity_infix
+from workflow_manager.core.repetition import Repetition
 from workflow_manager.core.report import Kind, RunReport
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import explain
@@ -64,7 +65,8 @@ class RunSpec:
     """What a run is to do. `is_first` says which of the two data share processors we are.
 
     Without a lease, two runs at once may schedule the same tasks. A bucket that has done nothing
-    but fail for `breaker_seconds` is given up.
+    but fail for `breaker_seconds` is given up. Only these `aggregations` are looked at, or all that
+    have batches. With a `repetition`, tasks that have a marker are published again, and no others.
     """
 
     intake: Window
@@ -74,6 +76,8 @@ class RunSpec:
     workers: Workers = Workers()
     lease: LeaseTerms | None = None
     breaker_seconds: float = 60.0
+    aggregations: tuple[str, ...] | None = None
+    repetition: Repetition | None = None
 
 
 class Scheduler:
@@ -121,7 +125,11 @@ class Scheduler:
 
     def _work(self) -> None:
         marker = MarkerWriter(
-            self._buckets.own, self._ledger, self._observer, workers=self._spec.workers.marking
+            self._buckets.own,
+            self._ledger,
+            self._observer,
+            workers=self._spec.workers.marking,
+            reason=self._spec.repetition.reason if self._spec.repetition else "",
         )
         listing = Stage("list", self._spec.workers.listing, bounded=False)
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
@@ -141,7 +149,8 @@ class Scheduler:
         count = 0
         malformed = MalformedNames("")
         try:
-            for aggregation in aggregations(context.ingestion):
+            named = self._spec.aggregations
+            for aggregation in aggregations(context.ingestion) if named is None else named:
                 if problem := aggregation_problem(aggregation):
                     malformed.add(context.ingestion, [Malformed(f"{aggregation}/", problem)])
                     continue
@@ -188,7 +197,9 @@ class Scheduler:
             MarkerReader(
                 self._buckets.own,
                 lambda error: self._observer.notify(MarkersUnreadable(explain(error))),
+                required=self._spec.repetition is not None,
             ),
+            self._spec.repetition,
         )
 
     def _give_up(self, bucket: str, error: str) -> None:

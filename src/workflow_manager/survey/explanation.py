@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from workflow_manager.core.marker_record import MarkerRecord, marker_name
 from workflow_manager.core.names import (
@@ -22,6 +22,7 @@ from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.scheduler import Buckets
 from workflow_manager.ports import Bucket
 from workflow_manager.survey.findings import WindowFindings
+from workflow_manager.survey.subject import batch_time
 from workflow_manager.survey.surveyor import Surveyor, SurveySpec
 
 
@@ -91,7 +92,7 @@ class Explainer:
 
     def batch(self, aggregation: str, batch: Batch) -> BatchExplanation:
         """A batch, whether it exists or not."""
-        time = datetime.strptime(batch.time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
+        time = batch_time(batch)
         window = self.window(aggregation, time)
         ingestion = self._parts(self._buckets.ingestion, aggregation, batch, INGESTION)
         peer = self._parts(self._buckets.peer, aggregation, batch, validity_infix(1 if self._is_first else 0))
@@ -167,7 +168,7 @@ def remedy(explained: BatchExplanation | WindowExplanation) -> Iterator[tuple[st
 
 
 def _intake_remedy(explained: BatchExplanation) -> Iterator[tuple[str, str]]:
-    begin = datetime.strptime(explained.batch.time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
+    begin = batch_time(explained.batch)
     of = _quoted(explained.aggregation)
     match explained.state:
         case None if explained.record is None:

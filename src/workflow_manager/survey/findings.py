@@ -38,8 +38,9 @@ class IntakeFindings:
 class WindowFindings:
     """One aggregation window. `example` is one of the batches that its task left out.
 
-    `recorded` says whether the marker tells which batches the task named. `overlaps` is a
-    scheduled window of another length that overlaps this one, if there is any.
+    `unmarked` and `intaken` are its ready batches whose intake a backfill could schedule, and whose
+    intake is scheduled. `recorded` says whether the marker tells which batches the task named.
+    `overlaps` is a scheduled window of another length that overlaps this one, if there is any.
     """
 
     window: Window
@@ -51,6 +52,8 @@ class WindowFindings:
     left_out: int = 0
     example: Batch | None = None
     overlaps: Window | None = None
+    unmarked: int = 0
+    intaken: int = 0
 
     @property
     def facts(self) -> WindowFacts:
@@ -65,7 +68,7 @@ class WindowFindings:
 
     def add(self, other: "WindowFindings") -> None:
         """Add the findings of another part of the window."""
-        for name in ("ready", "incomplete", "validated", "left_out"):
+        for name in ("ready", "incomplete", "validated", "left_out", "unmarked", "intaken"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.recorded = self.recorded or other.recorded
         self.example = min(filter(None, (self.example, other.example)), default=None)

@@ -1,7 +1,7 @@
 """One range of hours of one aggregation: what became of its batches and its part of the windows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workflow_manager.core.batches import HourOfBatches
 from workflow_manager.core.names import (
@@ -12,8 +12,9 @@ from workflow_manager.core.names import (
     hour_begin,
     intake_marker,
     marker_range,
+    path_time,
 )
-from workflow_manager.core.plan import plan_intake
+from workflow_manager.core.plan import IntakePlan, plan_intake
 from workflow_manager.core.verdict import BatchState, Rules, batch_state
 from workflow_manager.core.windows import HOUR, Window
 from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
@@ -64,10 +65,10 @@ class PieceSurvey:
             found = self._that_can_be_marked(ingested.batches(Part.ALL) if ingested else HourOfBatches())
             validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
             self.malformed += len(found.malformed) + len(validations.malformed)
-            self._take_in(hour, found.within(self._context.batches))
+            plan = self._take_in(hour, found.within(self._context.batches))
             begin = hour_begin(hour)
             for window in self._context.markers.windows_in(Window(begin, begin + HOUR)):
-                self._sum_up(window, found.within(window), set(validations.ready))
+                self._sum_up(window, found.within(window), set(validations.ready), plan)
 
     def _validations(self) -> Iterator[Hour]:
         if window := self._listing.window.overlap(self._context.markers.range):
@@ -85,21 +86,21 @@ class PieceSurvey:
         self.malformed += len(found.ready) - len(ready)
         return HourOfBatches(ready, found.incomplete, found.malformed)
 
-    def _take_in(self, hour: str, found: HourOfBatches) -> None:
+    def _take_in(self, hour: str, found: HourOfBatches) -> IntakePlan:
         if wanted := self._context.wanted_id:
             self.wanted.extend(one for one in (*found.ready, *found.incomplete) if one.id == wanted)
         intake = self.intake
         intake.ready += len(found.ready)
         intake.incomplete += len(found.incomplete)
         if not found.ready or self._markers is None:
-            return
+            return IntakePlan(self._id)
         intake.newest = max(intake.newest, found.ready[-1].time)
         plan = plan_intake(self._id, found.ready, self._markers.of(hour))
         intake.scheduled += len(plan.marked)
-        for batch in plan.due:
-            self._unmarked(batch)
+        return replace(plan, due=[batch for batch in plan.due if self._unmarked(batch)])
 
-    def _unmarked(self, batch: Batch) -> None:
+    def _unmarked(self, batch: Batch) -> bool:
+        """Count a batch whose intake is not scheduled; whether it could be."""
         intake = self.intake
         match batch_state(batch, self._context.rules, marked=False):
             case BatchState.DUE:
@@ -109,8 +110,10 @@ class PieceSurvey:
                 intake.too_old += 1
             case BatchState.TOO_EARLY:
                 intake.too_early += 1
+                return False
+        return True
 
-    def _sum_up(self, window: Window, found: HourOfBatches, validated: set[Batch]) -> None:
+    def _sum_up(self, window: Window, found: HourOfBatches, validated: set[Batch], plan: IntakePlan) -> None:
         if not found.ready and not found.incomplete:
             return
         both = [batch for batch in found.ready if batch in validated]
@@ -118,6 +121,9 @@ class PieceSurvey:
         findings.ready += len(found.ready)
         findings.incomplete += len(found.incomplete)
         findings.validated += len(both)
+        begin, end = path_time(window.begin), path_time(window.end)
+        findings.unmarked += sum(begin <= batch.time < end for batch in plan.due)
+        findings.intaken += sum(begin <= batch.time < end for batch in plan.marked)
         record = self._context.markers.record(window) if both else None
         if record is not None:
             left_out = record.left_out(both)

@@ -51,6 +51,11 @@ class BatchIdSubject:
 Subject = BatchSubject | WindowSubject | BatchIdSubject
 
 
+def batch_time(batch: Batch) -> datetime:
+    """The time of a batch, which is in its objects' names."""
+    return datetime.strptime(batch.time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
+
+
 def parse_subject(words: list[str]) -> Subject:
     """What the words name; raises ValueError with what would be right."""
     match words:
