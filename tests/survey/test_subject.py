@@ -54,10 +54,19 @@ def test_a_batch_id() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], [""], ["a", "b", "c"], ["agg", "noon"], ["intake-x"], ["agg", "2026-13-01T00:00Z"]]
+    "words",
+    [
+        [],
+        [""],
+        ["a", "b", "c"],
+        ["agg", "noon"],
+        ["intake-x"],
+        ["agg", "2026-13-01T00:00Z"],
+        ["intake-x-2026-13-01-00-00-b"],
+    ],
 )
 def test_what_names_nothing_is_refused(words: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"name an object|is not"):
+    with pytest.raises(ValueError, match=r"name an object|is not|does not match"):
         parse_subject(words)
 
 

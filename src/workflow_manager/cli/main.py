@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "say what became of each batch and each aggregation window; read only",
     "explain": "say why a batch or a window is scheduled, or is not; read only",
     "backfill": "schedule what runs have missed in a range of time, or publish tasks again",
+    "markers": "list the markers of tasks, and remove old ones",
     "check": "find out whether buckets and topics can be used, without publishing anything",
     "tasks": "look at, take and acknowledge the tasks of an SQLite queue",
     "sample": "fill buckets with made-up batches to try things with",

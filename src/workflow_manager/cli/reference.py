@@ -7,7 +7,7 @@ from pathlib import Path
 
 from workflow_manager.assembly import every_flag
 from workflow_manager.cli import sample, tasks
-from workflow_manager.config import backfill_flags, survey_flags
+from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE, MARKER
 from workflow_manager.core.verdict import REASONS, WindowState
@@ -90,6 +90,8 @@ def flags_page() -> str:
     parts.extend(_groups(Flags("explain", "", [survey_flags.EXPLAIN])))
     parts.append("\n## backfill\n\nThe flags of a run. Also:\n")
     parts.extend(_groups(Flags("backfill", "", [backfill_flags.BACKFILL])))
+    parts.append("\n## markers\n\nThe flags of a run, as `status` has them. Also:\n")
+    parts.extend(_groups(Flags("markers", "", [markers_flags.MARKERS])))
     return "".join(parts)
 
 

@@ -91,7 +91,9 @@ def _object(key: str) -> BatchSubject:
 def _marker(name: str) -> Subject:
     if match := _INTAKE.fullmatch(name):
         aggregation, time, batch = match.groups()
-        return BatchSubject(aggregation, Batch(time.replace("-", "/"), batch))
+        named = Batch(time.replace("-", "/"), batch)
+        batch_time(named)  # raises ValueError if there is no such time
+        return BatchSubject(aggregation, named)
     if match := _AGGREGATE.fullmatch(name):
         aggregation, begin, end = match.groups()
         window = Window(_time(begin), _time(end))
