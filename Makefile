@@ -1,25 +1,40 @@
-# Each target does all its own set-up, into .venv; python3, python3-venv, make and git are enough.
+# Each target sets up what it needs in .venv. Requires python3, python3-venv, make and git.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo test check soak fuzz format docs lock clean
+.PHONY: help demo quick test check soak fuzz format docs lock clean
 
 help:
-	@echo "make demo       three passes over a made-up deployment, explained"
-	@echo "make test       all tests"
-	@echo "make check      format, lint, types and tests, as CI runs them"
-	@echo "make soak       the tests of faults, long: kills, pairs of runs, histories; 10 to 20 minutes"
-	@echo "make fuzz       an hour (FUZZ_SECONDS) of coverage-guided fuzzing of names and listings"
-	@echo "make format     put the code into its one format"
-	@echo "make docs       write the reference pages that are generated from the code"
-	@echo "make lock       work out requirements/*.txt anew from pyproject.toml"
-	@echo "make clean      remove everything that the other targets made"
+	@echo "make demo       run three passes over a sample deployment, explained"
+	@echo "make quick      check format, lint and types, and test config, core and pipeline; 30 seconds"
+	@echo "make test       run all tests"
+	@echo "make check      check format, lint, types and tests, as CI does"
+	@echo "make soak       run the fault tests at scale: kills, concurrent runs, fault histories; 10 to 20 minutes"
+	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
+	@echo "make format     format the code"
+	@echo "make docs       generate the reference pages from the code"
+	@echo "make lock       generate requirements/*.txt from pyproject.toml"
+	@echo "make clean      remove everything the other targets created"
 
 demo: $(VENV)/.runtime
 	$(BIN)/workflow-manager demo
+
+# The loop to work in. The linters and mypy, which has a cache, run beside the tests.
+quick: $(VENV)/.dev
+	$(MAKE) --no-print-directory --jobs 2 quick-lint quick-test
+
+.PHONY: quick-lint quick-test
+quick-lint:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+quick-test:
+	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -n auto
@@ -31,7 +46,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
 
-# What CI does in small numbers, with which it can be seen often: nothing lost, and what is repeated.
+# The fault tests of CI in large numbers: shows that nothing is lost, and how many tasks are repeated.
 soak: $(VENV)/.dev
 	WORKFLOW_MANAGER_KILLS=200 WORKFLOW_MANAGER_PAIRS=20 WORKFLOW_MANAGER_EXAMPLES=1000 \
 	  $(BIN)/pytest -n auto --timeout=3600 tests/faults tests/pipeline/test_hostile_names.py
@@ -47,7 +62,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# An editable install, so that the command always runs the code of this tree.
+# Editable install: the command always runs the code of this tree.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) requirements/runtime.txt

@@ -3,7 +3,14 @@
 import re
 from pathlib import Path
 
-from workflow_manager.cli.reference import events_page, flags_page, markers_page, messages_page, status_page
+from workflow_manager.cli.reference import (
+    events_page,
+    flags_page,
+    markers_page,
+    messages_page,
+    report_page,
+    status_page,
+)
 from workflow_manager.core.report import FIGURES
 from workflow_manager.observe.metrics import FAILURES, LAST_FAILURE, LAST_SUCCESS, PREFIX, RUNTIME
 
@@ -29,6 +36,10 @@ def test_the_marker_reference_is_generated() -> None:
 
 def test_the_status_reference_is_generated() -> None:
     assert (ROOT / "docs/reference/status.md").read_text() == status_page(), "make docs"
+
+
+def test_the_reference_of_reports_is_generated() -> None:
+    assert (ROOT / "docs/reference/run-report.md").read_text() == report_page(), "make docs"
 
 
 def test_every_metric_is_described() -> None:

@@ -88,8 +88,8 @@ def test_false(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["yes", "tRUE", "2", " true"])
-def test_other_words_are_no_truth_value(text: str) -> None:
-    with pytest.raises(ValueError, match="truth value"):
+def test_other_words_are_no_boolean(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a boolean \(true or false\)"):
         flag_types.boolean(text)
 
 

@@ -11,10 +11,11 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from workflow_manager import registry
-from workflow_manager.config.flags import Flags, Parsed
+from workflow_manager.config.flags import Flags, Parsed, misspelt_variables, strange_variables
 from workflow_manager.config.run_config import RunConfig, configure, retry_policy
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, TASK_FLAGS, Group
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
 from workflow_manager.ports import ObjectStore, Settings, TaskQueue
@@ -30,11 +31,15 @@ WITHOUT_QUEUE = [
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Everything that a command needs to work on the buckets and the queue."""
+    """Everything that a command needs to work on the buckets and the queue.
+
+    The queue tries to publish only until `lease_expiry`.
+    """
 
     config: RunConfig
     buckets: Buckets[ObjectStore]
     queue: TaskQueue
+    lease_expiry: LeaseExpiry
 
 
 def read_flags(
@@ -49,7 +54,8 @@ def read_flags(
 
     A command that uses no `queue` requires none of the flags of one.
     Flags of other kinds are known too, and left aside: one deployment's template often
-    gives all of them. Those kinds are loaded only if such a flag is there.
+    gives all of them. Those kinds are loaded only if such a flag is there, or a variable that
+    may be one of theirs, or a misspelt one.
     """
     chosen = Flags(command, summary, GROUPS).parse(arguments, environ).values.get(KIND)
     first = [str(chosen)] if chosen and registry.is_queue_kind(str(chosen)) else []
@@ -60,6 +66,11 @@ def read_flags(
         parsed = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups).parse(
             arguments, environ
         )
+    kinds = _flags_of_kinds(command, summary, needed, needed, groups)
+    strange = strange_variables(environ, kinds)
+    if strange:
+        every = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
+        parsed.mistakes.extend(misspelt_variables(strange, every))
     if queue and chosen and not first:
         problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
         parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
@@ -99,21 +110,23 @@ def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, o
     Raises ConfigError with every mistake that can be found without sending a request.
     """
     mistakes = parsed.all_mistakes()
-    config, queue = None, None
+    config, queue, expiry = None, None, LeaseExpiry()
     try:
         config = configure(parsed.values, clock_time)
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     stores = open_stores(parsed, environ, opened, mistakes)
+    mistakes.extend(_same_buckets(stores))
     if not mistakes:
         try:
-            settings = Settings(parsed.values, environ=environ, retry_policy=retry_policy(parsed.values))
+            policy = replace(retry_policy(parsed.values), until=expiry)
+            settings = Settings(parsed.values, environ=environ, retry_policy=policy)
             queue = open_queue(str(parsed.values[KIND]), settings, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     if mistakes or config is None or queue is None:
         raise ConfigError(mistakes)
-    return Assembly(config, Buckets(*stores.values()), queue)
+    return Assembly(config, Buckets(*stores.values()), queue, expiry)
 
 
 def assemble_buckets(
@@ -152,6 +165,15 @@ def open_stores(
     return stores
 
 
+def _same_buckets(stores: Mapping[str, ObjectStore]) -> Iterator[Mistake]:
+    """Buckets that are given twice: markers and validations would mix with the batches."""
+    first: dict[str, str] = {}
+    for flag, store in stores.items():
+        other = first.setdefault(store.url, flag)
+        if other != flag:
+            yield Mistake(f"--{flag}", store.url, f"is the bucket of --{other} too; give each its own")
+
+
 def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:
     """The bucket at a URL given with `flag`, to be closed with `opened`; raises ConfigError."""
     with _naming(flag, url):
@@ -168,16 +190,18 @@ def open_queue(kind: str, settings: Settings, opened: ExitStack) -> TaskQueue:
     return queue
 
 
-def run_spec(config: RunConfig, ingestion: str) -> RunSpec:
-    """What the run is to do. Runs over the same `ingestion` bucket exclude each other."""
+def run_spec(parts: Assembly) -> RunSpec:
+    """What the run is to do. Runs over the same ingestion bucket exclude each other."""
+    config, ingestion = parts.config, parts.buckets.ingestion.url
     scope = hashlib.sha256(ingestion.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    lease = LeaseTerms(scope, config.lease_duration.total_seconds(), parts.lease_expiry)
     return RunSpec(
         config.intake,
         config.aggregation,
         Topics(config.intake_tasks_topic, config.aggregate_tasks_topic),
         config.is_first,
         Workers(config.max_list_workers, config.max_enqueue_workers, config.max_marker_workers),
-        LeaseTerms(scope, config.lease_duration.total_seconds()) if config.lease else None,
+        lease if config.lease else None,
         # One request that nobody answers is no reason yet, but a few side by side are.
         config.request_timeout.total_seconds() / 2,
     )

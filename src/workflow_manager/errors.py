@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_HARMLESS = frozenset("/-._~:@+,=")
+
 
 class WorkflowManagerError(Exception):
     """Something failed; the message is written for the person who has to mend it.
@@ -83,6 +85,32 @@ class MissingExtraError(ConfigError):
                 )
             ]
         )
+
+
+def location(url: str, key: str = "") -> str:
+    """A bucket, or the object `key` in it, as text that can be pasted into a shell or a URL.
+
+    Names are written by others. Where one holds anything but letters, digits and what is harmless
+    everywhere, that is percent-encoded as UTF-8; bytes that are not UTF-8 stay those bytes.
+    """
+    return escaped(f"{url}/{key}" if key else url)
+
+
+def escaped(name: str) -> str:
+    """A name as `location` shows it."""
+    return "".join([character if _is_plain(character) else _encoded(character) for character in name])
+
+
+def _is_plain(character: str) -> bool:
+    return character.isalnum() or character in _HARMLESS
+
+
+def _encoded(character: str) -> str:
+    try:
+        encoded = character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: no name has it, but anyone can ask
+        encoded = character.encode("utf-8", "surrogatepass")
+    return "".join([f"%{byte:02X}" for byte in encoded])
 
 
 def explain(error: Exception) -> str:

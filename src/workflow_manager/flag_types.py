@@ -83,13 +83,21 @@ def positive_duration(text: str) -> timedelta:
     return value
 
 
+def non_negative_duration(text: str) -> timedelta:
+    """A duration, as `duration` takes it, that is zero or greater."""
+    value = duration(text)
+    if value < timedelta(0):
+        raise ValueError("must not be negative")
+    return value
+
+
 def boolean(text: str) -> bool:
-    """A truth value as Go writes them."""
+    """A boolean as Go writes them."""
     if text in _TRUE:
         return True
     if text in _FALSE:
         return False
-    raise ValueError("not a truth value: true or false")
+    raise ValueError("not a boolean (true or false)")
 
 
 def minute(text: str) -> datetime:

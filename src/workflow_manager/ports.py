@@ -4,9 +4,10 @@
 passes the same one, and so must anyone else's.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from workflow_manager.errors import QueueError
 from workflow_manager.observe.event import Event
@@ -33,14 +34,29 @@ class Option:
     repeatable: bool = False
 
 
+def never() -> float:
+    """A time that does not come."""
+    return math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long requests to a service may take, in seconds, and how often they are tried."""
+    """How long requests to a service may take, in seconds, and how often they are tried.
+
+    `until` says when, on the monotonic clock, what is tried must be over; it may be later each time that
+    it is asked. A queue gets the end of the run's lease this way: whatever it publishes after that,
+    another run may be publishing too.
+    """
 
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     tries: int = 6
     total_timeout: float = 120.0
+    until: Callable[[], float] = never
+
+    def deadline(self, begun: float) -> float:
+        """When what began at `begun` must be over with all its tries; both on the monotonic clock."""
+        return min(begun + self.total_timeout, self.until())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,11 @@ class Bucket(Protocol):
 
 
 class ObjectStore(Bucket, Protocol):
-    """A bucket as an adapter has it. Constructing or opening one sends no request."""
+    """A bucket as an adapter has it. Constructing or opening one sends no request.
+
+    Its `url` is the canonical spelling: equal for all URLs that name the same bucket, such as those
+    with and without a slash at the end.
+    """
 
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
@@ -143,6 +163,18 @@ class Limits:
     message_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class TopicLimit:
+    """How long a message one topic takes, in bytes, and the setting of the service that says so.
+
+    `most_bytes` is the highest value that the setting can have.
+    """
+
+    message_bytes: int
+    setting: str
+    most_bytes: int
+
+
 class TaskQueue(Protocol):
     """Where tasks are published, under topics. Safe for use by many threads.
 
@@ -167,6 +199,7 @@ class TaskQueue(Protocol):
 
         None means that the queue has acknowledged it and will keep it whatever happens to us.
         Raises QueueError if the request failed as a whole, so that none is known to be there.
+        Tries nothing after `until` of the retry policy that it was opened with.
         """
         ...
 
@@ -179,6 +212,19 @@ class TaskQueue(Protocol):
 
     def close(self) -> None:
         """Give back connections and files. Nothing is called after this."""
+        ...
+
+
+@runtime_checkable
+class TopicLimited(Protocol):
+    """What a TaskQueue can have besides: topics that are set to take more than `limits` says.
+
+    `publish` then takes a message that is over `limits` but within its topic's limit, in a request
+    of its own.
+    """
+
+    def topic_limit(self, topic: str) -> TopicLimit:
+        """Ask the service for the topic's limit; raises QueueError if it does not say."""
         ...
 
 

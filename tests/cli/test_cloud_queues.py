@@ -1,6 +1,7 @@
 """Whole runs of the command that publish to the clouds' queues, as a subscriber sees them."""
 
 import json
+import re
 import sys
 import uuid
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ AGGREGATIONS = ("kittens-seen", "puppies-heard")
 HOURS = range(5, 25)
 BATCHES = range(50)  # of each aggregation in each hour
 TASKS = len(AGGREGATIONS) * len(HOURS) * len(BATCHES)
+SIZE = "MaximumMessageSize"
 
 Body = dict[str, Any]
 
@@ -150,6 +152,29 @@ class TestAmazon:
         assert tasks(moto.receive(moto_url, intake, len(expected) + 1)) == expected
         assert tasks(moto.receive(moto_url, aggregate, 3)) == expected_aggregation()
         assert len(deployment.markers()) == len(expected) + 2
+
+    def test_a_task_over_256_kib_is_published_once_its_queue_is_set_to_take_it(
+        self, deployment: Deployment, moto_url: str
+    ) -> None:
+        count = 3_700  # of some 74 bytes each
+        for number in range(count):
+            key = f"agg/2026/11/22/16/{number % 60:02}/00000000-0000-4000-8000-{number:012}"
+            deployment.put_batch(key)
+            deployment.put("peer", f"{key}.validity_0.sig")
+        name = uuid.uuid4().hex
+        queue_url = moto.make_queue(moto_url, name)
+        moto.set_queue_attribute(moto_url, queue_url, SIZE, "262144")
+        flags = ["--task-queue-kind=aws-sqs", f"--aws-sqs-region={moto.REGION}", "--intake-max-age=1h"]
+        flags += [f"--aggregate-tasks-topic={name}"]
+        environ = {"AWS_ENDPOINT_URL": moto_url, **KEYS}
+        refused = deployment.run(*NOW, *flags, environ=environ)
+        assert refused.status == 1
+        assert re.search(rf"{SIZE} of {name} is 262144 \(set {SIZE} to [0-9]{{6}} or more", refused.stderr)
+        assert deployment.markers() == set()
+        moto.set_queue_attribute(moto_url, queue_url, SIZE, "1048576")
+        assert deployment.run(*NOW, *flags, environ=environ).status == 0
+        (task,) = tasks(moto.receive(moto_url, name, 2))
+        assert len(task["batches"]) == count
 
     def test_a_topic_that_is_no_arn_stops_the_run_before_any_work(self, deployment: Deployment) -> None:
         outcome = deployment.run(*NOW, "--task-queue-kind=aws-sns", "--aws-sns-region=us-east-1")

@@ -5,12 +5,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from workflow_manager.cli import cpu
+from support.command import Deployment
+from workflow_manager.cli import cpu, run
 from workflow_manager.cli.cpu import one_cpu
 
 if sys.platform != "linux":
@@ -92,6 +94,32 @@ def test_a_run_goes_on_where_the_system_does_not_allow_it(
     with one_cpu():
         assert asked.wait(30)
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("flags", "done"),
+    [
+        ([], ["pinned", "tuned"]),
+        (["--no-cpu-pinning"], ["tuned"]),
+        (["--no-malloc-tuning"], ["pinned"]),
+        (["--no-cpu-pinning", "--no-malloc-tuning"], []),
+    ],
+)
+def test_a_run_does_neither_if_it_is_told_so(
+    flags: list[str], done: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    called: list[str] = []
+
+    @contextmanager
+    def pinned() -> Iterator[None]:
+        called.append("pinned")
+        yield
+
+    monkeypatch.setattr(run, "one_cpu", pinned)
+    monkeypatch.setattr(run, "share_one_arena", lambda: called.append("tuned"))
+    deployment = Deployment(Path("none"), tmp_path)
+    assert run.run([*deployment.flags(), *flags]) == 0
+    assert sorted(called) == done
 
 
 def is_on(place: int) -> bool:

@@ -62,7 +62,7 @@ def test_old_markers_are_removed_and_nothing_else(deployment: Deployment) -> Non
         ([], "12h20m"),
         (["--intake-max-age=48h"], "48h"),
         (["--aggregation-override-timestamp=202611200900"], "68h20m"),
-        (["--aggregation-override-timestamp=202611230900"], "12h20m"),
+        (["--aggregation-override-timestamp=202611221700"], "12h20m"),
     ],
 )
 def test_what_a_run_could_schedule_again_is_refused(

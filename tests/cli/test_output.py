@@ -57,6 +57,15 @@ def test_output_that_cannot_be_written_is_an_error_without_a_traceback(
     assert done.stderr == "workflow-manager: could not write the output: [Errno 28] No space left on device\n"
 
 
+def test_a_report_that_cannot_be_written_has_the_status_of_one_that_is_not_delivered(
+    batches: Deployment,
+) -> None:
+    done = in_a_shell(batches.command, ["run", *batches.flags(), *NOW, "--json"], ">/dev/full")
+    assert done.returncode == 3
+    assert "could not write the output" in done.stderr
+    assert len(batches.markers()) == 300
+
+
 @pytest.mark.parametrize("flag", ["--cpuprofile", "--memprofile"])
 def test_a_profile_that_cannot_be_written_is_a_mistake_before_any_work(
     batches: Deployment, flag: str

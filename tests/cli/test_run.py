@@ -8,11 +8,18 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from servers.pushgateway import pushed, pushgateway
 from support.command import Deployment, call, metrics
+from workflow_manager.assembly import every_flag
+from workflow_manager.cli import check, demo, run, sample, tasks
 from workflow_manager.cli.main import COMMANDS
+from workflow_manager.config.flags import environment_twin
+from workflow_manager.config.run_flags import GROUPS, Group
+from workflow_manager.queues.sqlite import SqliteQueue
+from workflow_manager.report.run_document import schema
 
 NOW = (
     "--now",
@@ -51,7 +58,7 @@ class TestGoodInput:
         assert len(deployment.markers()) == 2
         finished = outcome.event("run.finished")
         assert finished["succeeded"] is True
-        assert finished["intake tasks scheduled"] == finished["aggregation tasks scheduled"] == 1
+        assert finished["intake_tasks_scheduled"] == finished["aggregation_tasks_scheduled"] == 1
 
     def test_run_need_not_be_said_and_every_flag_has_a_twin_in_the_environment(
         self, deployment: Deployment
@@ -154,7 +161,8 @@ class TestBadInput:
                 "ftp://x",
             ),
         ]
-        outcome = call(deployment.command, ["run", *arguments])
+        misspelt = {"WORKFLOW_MANAGER_INTAKE_MAX_AGGE": "24h"}
+        outcome = call(deployment.command, ["run", *arguments], misspelt)
         assert outcome.status == 2
         assert "Traceback" not in outcome.stderr
         for told in (
@@ -163,10 +171,11 @@ class TestBadInput:
             "--aggregation-override-timestamp='2026-11-20': not a time",
             "--max-enqueue-workers='0': not a whole number from 1",
             "--now='yesterday': not an RFC 3339 time",
-            "--is-first='maybe': not a truth value",
+            "--is-first='maybe': not a boolean (true or false)",
             "--push-gateway: not the URL of a Pushgateway",
             "--task-queue-kind='carrier-pigeon': there is no such kind of queue; there are",
             "--ingestor-input='ftp://x/y': there is no 'ftp'",
+            "_INTAKE_MAX_AGGE: unknown variable; did you mean WORKFLOW_MANAGER_INTAKE_MAX_AGE?",
         ):
             assert told in outcome.stderr, outcome.stderr
 
@@ -176,10 +185,69 @@ class TestBadInput:
         for flag in ("ingestor-input", "own-validation-input", "peer-validation-input", "task-queue-kind"):
             assert f"--{flag}: is required" in outcome.stderr
 
+    @pytest.mark.parametrize(
+        ("flags", "told"),
+        [
+            (["--is-first", "true", "--intake-max-age", "24h"], "--is-first true: a boolean takes its value"),
+            (["--intake-max-age=-1m"], "--intake-max-age='-1m': must not be negative"),
+            (["--grace-period=-1m"], "--grace-period='-1m': must not be negative"),
+            (["--aggregate-tasks-topic=intake"], "is the topic for intake tasks too"),
+            (
+                ["--now=2026-11-23T04:20:00Z", "--aggregation-override-timestamp=202611230320"],
+                "--aggregation-override-timestamp='202611230320': its window ends at 2026-11-23T06:00Z",
+            ),
+        ],
+    )
+    def test_what_would_mislead_is_refused_before_any_work(
+        self, deployment: Deployment, flags: list[str], told: str
+    ) -> None:
+        outcome = deployment.run(*flags)
+        assert outcome.status == 2
+        assert told in outcome.stderr
+        assert deployment.markers() == set()
+        assert not deployment.database.exists()
+
+    @pytest.mark.parametrize("slash", ["", "/", "/.", "/../own"])
+    @pytest.mark.parametrize("bucket", ["ingestor_input", "peer_validation_input"])
+    def test_one_bucket_for_two_purposes_is_refused(
+        self, deployment: Deployment, tmp_path: Path, bucket: str, slash: str
+    ) -> None:
+        flags = changed(deployment.flags(), **{bucket: f"file://{tmp_path}/own{slash}"})
+        for command in ("run", "check"):
+            outcome = call(deployment.command, [command, *flags])
+            assert outcome.status == 2
+            assert f"file://{tmp_path}/own': is the bucket of --" in outcome.stderr
+
+    def test_variables_that_kubernetes_makes_for_a_service_are_left_alone(
+        self, deployment: Deployment
+    ) -> None:
+        made = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "METRICS_PORT"]
+        made += [f"PORT_9090_TCP{ending}" for ending in ("", "_PROTO", "_PORT", "_ADDR")]
+        ours = ["REQUIRE_EMULATORS", "KILLS", "PAIRS", "EXAMPLES", "ALLOW_SKIP"]
+        environ = {f"WORKFLOW_MANAGER_{name}": "x" for name in [*made, *ours]}
+        assert deployment.run(*NOW, environ=environ).status == 0
+
+    def test_variables_of_other_commands_and_kinds_of_queue_are_left_alone(
+        self, deployment: Deployment
+    ) -> None:
+        others = [tasks.FLAGS, sample.FLAGS, demo.FLAGS, every_flag("check", "", check.OUTPUT)]
+        own = [*GROUPS, run.OUTPUT, Group("", SqliteQueue.options)]
+        ours = {environment_twin(option.name) for group in own for option in group.options}
+        environ = {name: "x" for command in others for name in command.twins().values() if name not in ours}
+        assert "WORKFLOW_MANAGER_SEED" in environ
+        assert "WORKFLOW_MANAGER_AWS_SNS_REGION" in environ
+        assert deployment.run(*NOW, environ=environ).status == 0
+
     def test_a_window_without_minutes_is_refused(self, deployment: Deployment) -> None:
         outcome = deployment.run("--aggregation-period", "90s")
         assert outcome.status == 2
         assert "--aggregation-period='1m30s': must be one or more whole minutes" in outcome.stderr
+
+    def test_a_lease_that_others_would_ignore_is_refused(self, deployment: Deployment) -> None:
+        outcome = deployment.run("--lease-duration", "61m")
+        assert outcome.status == 2
+        assert "--lease-duration='61m': longer than 1h: other runs ignore such a lease" in outcome.stderr
+        assert deployment.run("--lease-duration", "1h").status == 0
 
     @pytest.mark.parametrize(
         "arguments", [["rnu"], ["run", "extra"], ["tasks"], ["tasks", "pull"], ["demo", "x"]]
@@ -260,7 +328,7 @@ class TestBadInput:
         assert outcome.status == 0, outcome.stderr
         (task,) = deployment.tasks("intake")
         assert (task["aggregation-id"], task["batch-id"]) == (short, short)
-        assert deployment.run(*NOW).event("run.finished")["intake tasks skipped due to marker"] == 1
+        assert deployment.run(*NOW).event("run.finished")["intake_tasks_skipped_due_to_marker"] == 1
 
     def test_a_batch_whose_marker_would_have_too_long_a_name_is_counted_and_not_repeated(
         self, deployment: Deployment
@@ -281,7 +349,7 @@ class TestBadInput:
         outcome = deployment.run(*NOW)
         assert outcome.status == 0, outcome.stderr
         assert len(deployment.tasks("intake")) == 1
-        assert outcome.event("run.finished")["malformed objects found"] == 2
+        assert outcome.event("run.finished")["malformed_objects_found"] == 2
 
     @pytest.mark.parametrize(("url", "extra"), [("s3://us-west-1/bucket", "aws"), ("gs://bucket", "gcp")])
     def test_a_cloud_bucket_without_its_extra_names_the_extra(
@@ -294,7 +362,7 @@ class TestBadInput:
 
 
 def _published(log: str) -> int:
-    return sum('"event": "task.scheduled"' in line and '"batch ID"' in line for line in log.splitlines())
+    return sum('"event": "task.scheduled"' in line and '"batch_id"' in line for line in log.splitlines())
 
 
 @pytest.fixture(scope="module")
@@ -321,13 +389,26 @@ class TestMetrics:
         )
         assert failed["workflow_manager_last_failure_seconds"][""] > 0
 
-    def test_metrics_that_cannot_be_pushed_fail_the_run_but_not_its_tasks(
-        self, deployment: Deployment
+    @pytest.mark.parametrize(
+        "flags", [("--push-gateway", "http://127.0.0.1:1"), ("--metrics-file", "/no/such/directory/m.prom")]
+    )
+    def test_metrics_that_cannot_be_delivered_have_a_status_of_their_own(
+        self, deployment: Deployment, flags: tuple[str, str]
     ) -> None:
-        outcome = deployment.run(*NOW, "--push-gateway", "http://127.0.0.1:1")
-        assert outcome.status == 1
-        assert "is the Pushgateway up" in outcome.event("metrics.failed")["error"]
+        outcome = deployment.run(*NOW, *flags)
+        assert outcome.status == 3
+        assert "tasks are not affected" in outcome.event("metrics.failed")["error"]
+        assert outcome.event("run.finished")["succeeded"] is True
         assert len(deployment.markers()) == 2
+
+    def test_a_failure_goes_before_metrics_that_cannot_be_delivered(self, deployment: Deployment) -> None:
+        flags = changed(deployment.flags(), sqlite_path="/no/such/directory/tasks.db")
+        arguments = ["run", *flags, *NOW, "--push-gateway", "http://127.0.0.1:1"]
+        assert call(deployment.command, arguments).status == 1
+
+    def test_an_outage_is_told_with_what_to_check(self, deployment: Deployment) -> None:
+        outcome = deployment.run(*NOW, "--push-gateway", "http://127.0.0.1:1")
+        assert "is the Pushgateway up" in outcome.event("metrics.failed")["error"]
 
 
 class TestInterruption:
@@ -373,3 +454,37 @@ class TestHelp:
 def test_log_lines_are_json(deployment: Deployment) -> None:
     for line in deployment.run(*NOW).stderr.splitlines():
         assert {"severity", "timestamp", "message", "event"} <= set(json.loads(line))
+
+
+def test_every_log_line_has_the_labels_of_the_deployment(deployment: Deployment) -> None:
+    outcome = deployment.run(*NOW, "--k8s-namespace=na", "--ingestor-label=ingestor-1", "--log-level=debug")
+    assert len(outcome.events) > 3
+    assert {(event["locality"], event["ingestor"]) for event in outcome.events} == {("na", "ingestor-1")}
+
+
+class TestJson:
+    def test_the_report_is_one_document_on_standard_output(self, deployment: Deployment) -> None:
+        outcome = deployment.run(*NOW, "--json", "--k8s-namespace=na")
+        assert outcome.status == 0
+        report = json.loads(outcome.stdout)
+        jsonschema.validate(report, schema())
+        assert (report["exit_status"], report["succeeded"], report["locality"]) == (0, True, "na")
+        assert report["aggregations"]["agg"]["intake_tasks_scheduled"] == 1
+        assert report["aggregation_window"] == {
+            "begin": "2026-11-22T16:00:00Z",
+            "end": "2026-11-23T00:00:00Z",
+        }
+
+    def test_a_failed_run_and_its_metrics_are_told(self, deployment: Deployment) -> None:
+        flags = changed(deployment.flags(), peer_validation_input="file:///no/such/directory")
+        outcome = call(deployment.command, ["run", *flags, *NOW, "--json"])
+        report = json.loads(outcome.stdout)
+        jsonschema.validate(report, schema())
+        assert outcome.status == report["exit_status"] == 1
+        assert report["failures_by_kind"]["listing"] == len(report["failures"]) == 1
+        undelivered = deployment.run(*NOW, "--json", "--push-gateway=http://127.0.0.1:1")
+        assert undelivered.status == json.loads(undelivered.stdout)["exit_status"] == 3
+
+    def test_mistakes_are_no_report(self, deployment: Deployment) -> None:
+        outcome = deployment.run("--json", "--grace-period=x")
+        assert (outcome.status, outcome.stdout) == (2, "")

@@ -3,7 +3,7 @@
 import pytest
 
 from workflow_manager import flag_types
-from workflow_manager.config.flags import Flags, Parsed
+from workflow_manager.config.flags import Flags, Parsed, misspelt_variables, strange_variables
 from workflow_manager.config.run_flags import Group
 from workflow_manager.ports import Option
 
@@ -80,12 +80,49 @@ def test_all_mistakes_are_found_at_once() -> None:
     parsed = parse("--wrkers", "3", "--workers", "many", "stray", "--first=maybe", "--age")
     assert problems(parsed) == [
         "--wrkers: there is no such flag; did you mean --workers?",
-        "unexpected word 'stray' (a switch takes =true or =false)",
+        "unexpected word 'stray' (a boolean flag takes =true or =false)",
         "--age: needs a value",
         "--topic: is required (or set WORKFLOW_MANAGER_TOPIC)",
-        "--first='maybe': not a truth value: true or false",
+        "--first='maybe': not a boolean (true or false)",
         "--workers='many': not a whole number from 1",
     ]
+
+
+@pytest.mark.parametrize("word", ["true", "false", "T", "False"])
+def test_a_boolean_behind_a_space_is_refused_and_the_flags_behind_it_are_read(word: str) -> None:
+    parsed = parse("--first", word, "--topic", "t", "--wrkers=1")
+    assert problems(parsed) == [
+        "--wrkers: there is no such flag; did you mean --workers?",
+        f"--first {word}: a boolean takes its value after an equals sign: write --first={word}",
+    ]
+    assert parsed.values["topic"] == "t"
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        ("variable", "meant"),
+        [
+            ("WORKFLOW_MANAGER_WORKER", "WORKFLOW_MANAGER_WORKERS"),
+            ("WORKFLOW_MANAGER_TOPICS", "WORKFLOW_MANAGER_TOPIC"),
+            ("WORKFLOW_MANAGER_CREATE_TPOICS", "WORKFLOW_MANAGER_CREATE_TOPICS"),
+            ("WORKFLOW_MANAGER_MAKE_TOPICS", "WORKFLOW_MANAGER_CREATE_TOPICS"),
+        ],
+    )
+    def test_one_that_is_nearly_a_flags_is_a_mistake(self, variable: str, meant: str) -> None:
+        [mistake] = misspelt_variables(strange_variables({variable: "x"}, FLAGS), FLAGS)
+        assert str(mistake) == f"{variable}: unknown variable; did you mean {meant}?"
+
+    @pytest.mark.parametrize(
+        "variable",
+        [
+            "WORKFLOW_MANAGER_TOPIC",
+            "WORKFLOW_MANAGER_VERSION",
+            "WORKFLOW_MANAGER",
+            "MY_WORKFLOW_MANAGER_WORKER",
+        ],
+    )
+    def test_others_are_left_alone(self, variable: str) -> None:
+        assert misspelt_variables(strange_variables({variable: "x"}, FLAGS), FLAGS) == []
 
 
 def test_a_mistake_in_the_environment_names_the_variable() -> None:

@@ -95,16 +95,18 @@ class TestRabbitQueue(QueueContract):
         topics = ["intake", "aggregate"]
         queue.prepare(topics)
         for topic in topics:
-            queue._channel().queue_purge(topic)
+            with queue._session("purge", topic) as channel:
+                channel.queue_purge(topic)
         yield queue
         queue.close()
 
     def received(self, queue: TaskQueue, topic: str, count: int) -> list[bytes]:
         assert isinstance(queue, RabbitQueue)
         found: list[bytes] = []
-        while len(found) < count:
-            method, _, body = queue._channel().basic_get(topic, auto_ack=True)
-            if method is None or body is None:
-                break
-            found.append(body)
+        with queue._session("read", topic) as channel:
+            while len(found) < count:
+                method, _, body = channel.basic_get(topic, auto_ack=True)
+                if method is None or body is None:
+                    break
+                found.append(body)
         return found

@@ -10,6 +10,8 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from support.harness import PARTS, Events, run_spec, small_limits
 from support.injection import HARMLESS, Fault, Injection, Place, ShakyBucket, ShakyQueue, names
+from workflow_manager.core.lease_names import SKEW, LeaseName, lease_prefix
 from workflow_manager.core.report import RunReport
-from workflow_manager.pipeline import mark
-from workflow_manager.pipeline.scheduler import Buckets, Scheduler
+from workflow_manager.pipeline import lease, mark
+from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, Scheduler
 from workflow_manager.ports import ObjectStore, TaskQueue
 from workflow_manager.queues.in_memory import MemoryQueue
 from workflow_manager.queues.sqlite import SqliteQueue
@@ -34,6 +37,12 @@ AGGREGATIONS = ["agg", "agg-2026", "b c"]
 PLACES = st.frozensets(st.sampled_from(Place), min_size=1)
 KINDS = st.frozensets(st.sampled_from(Fault), min_size=1)
 SHARES = st.sampled_from([0.02, 0.1, 0.3, 1.0])
+
+
+TERMS = LeaseTerms("scope", 60)
+LEASES = lease_prefix(TERMS.scope)
+ENDED = int(TERMS.duration + SKEW) + 1  # seconds after which a lease that was left behind has ended
+LONG_ENDED = ENDED + int(lease.KEPT)  # and after which it is removed
 
 
 class Histories(RuleBasedStateMachine):
@@ -53,6 +62,8 @@ class Histories(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(mark, "FIRST_PAUSE", 0)
+        self.patch.setattr(lease, "FIRST_PAUSE", 0.001)
+        self.patch.setattr(lease, "MOST_REMOVED", 1000)  # all that a history can leave behind
         self.injection = Injection(seed)
         self.real, queue = self.parts()
         self.shaky = {name: ShakyBucket(bucket, self.injection) for name, bucket in self.real.items()}
@@ -66,7 +77,20 @@ class Histories(RuleBasedStateMachine):
             self.patch.undo()
 
     def scheduler(self) -> Scheduler:
-        return Scheduler(Buckets(**self.shaky), self.queue, run_spec(), Events())
+        spec = replace(run_spec(), lease=TERMS)
+        return Scheduler(Buckets(**self.shaky), self.queue, spec, Events())
+
+    def time_goes_by(self, seconds: int) -> None:
+        """Leases that a run could not give back are over, so that they began and end so much earlier."""
+        for key in self.leases():
+            found = LeaseName.parse(key, TERMS.scope)
+            assert found is not None, key
+            aged = found._replace(until=found.until - seconds, begun=found.begun - seconds)
+            self.real["own"].put(aged.key(TERMS.scope), b"")
+            self.real["own"].delete(key)
+
+    def leases(self) -> list[str]:
+        return [name for name in names(self.real["own"]) if name.startswith(LEASES)]
 
     @rule(
         aggregation=st.sampled_from(AGGREGATIONS),
@@ -92,6 +116,7 @@ class Histories(RuleBasedStateMachine):
     @rule(share=SHARES, places=PLACES, kinds=KINDS)
     def run_with_faults(self, share: float, places: frozenset[Place], kinds: frozenset[Fault]) -> None:
         self.upload_some()
+        self.time_goes_by(ENDED)
         before = self.injection.injected.total()
         self.injection.begin(share, places, kinds - {Fault.HANG})
         report = self.scheduler().run()
@@ -104,11 +129,12 @@ class Histories(RuleBasedStateMachine):
         self, share: float, places: frozenset[Place], kinds: frozenset[Fault]
     ) -> None:
         self.upload_some()
+        self.time_goes_by(ENDED)
         scheduler = self.scheduler()
 
         def when_it_hangs() -> None:
             self.injection.hanging.wait()
-            scheduler.stop("--run-timeout is over")
+            scheduler.time_out("--run-timeout is over")
             self.injection.end()
 
         self.injection.begin(share, places, {*kinds, Fault.HANG})
@@ -122,9 +148,23 @@ class Histories(RuleBasedStateMachine):
         if hung:
             assert report.stopped
 
+    @rule(share=SHARES, places=PLACES, kinds=KINDS)
+    def two_runs_at_once(self, share: float, places: frozenset[Place], kinds: frozenset[Fault]) -> None:
+        """Whatever befalls them, what both do is no more than what one would: the invariants say so."""
+        self.upload_some()
+        self.time_goes_by(ENDED)
+        self.injection.begin(share, places, kinds - {Fault.HANG})
+        with ThreadPoolExecutor(2) as both:
+            pair = [both.submit(self.scheduler().run) for _ in range(2)]
+        self.injection.end()
+        for run in pair:
+            run.result()
+
     @rule()
     def run_cleanly(self) -> None:
+        self.time_goes_by(LONG_ENDED)
         report = self.clean_run()
+        assert not self.leases(), "they are given back, and old ones are removed"
         taken = {
             (body["aggregation-id"], body["date"], body["batch-id"])
             for body in map(json.loads, self.bodies("intake"))
@@ -142,6 +182,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def no_marker_without_an_acknowledged_message(self) -> None:
         markers = {name for name in names(self.real["own"]) if name.startswith("task-markers/")}
+        markers.difference_update(self.leases())
         assert markers <= self.queue.acknowledged
 
     @invariant()

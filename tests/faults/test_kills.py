@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.deployments import Amazon, Deployment, Files
+from workflow_manager.core.lease_names import SKEW
 from workflow_manager.pipeline import mark
-from workflow_manager.pipeline.lease import SKEW
 
 KILLS = int(os.environ.get("WORKFLOW_MANAGER_KILLS", "5"))
 PAIRS = int(os.environ.get("WORKFLOW_MANAGER_PAIRS", "1"))
@@ -100,7 +100,7 @@ class History:
         self.tally["losses"] += len(set(self.deployment.batches) - set(self.published))
         assert set(self.published) == self.marked == set(self.deployment.batches)
         again = self.deployment.run("--no-lease").event("run.finished")
-        assert again["intake tasks scheduled"] == 0
+        assert again["intake_tasks_scheduled"] == 0
         assert self.deployment.arrived() == []
         return repeats
 
@@ -192,6 +192,6 @@ def test_what_a_killed_holder_of_the_lease_has_left_is_done_when_its_lease_has_e
     outcome = deployment.run(f"--lease-duration={DURATION}s")
     assert outcome.status == 0
     # A marker may have come to be after we looked, if a server was at work on it.
-    assert 0 < outcome.event("run.finished")["intake tasks scheduled"] <= history.due
+    assert 0 < outcome.event("run.finished")["intake_tasks_scheduled"] <= history.due
     assert set(deployment.batches) == deployment.marked()
     assert history.complete() <= most_in_flight(deployment)

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,22 @@ def test_a_file_that_is_no_regular_one_is_not_read(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MetricsError, match="No such file"):
         metrics.write(SUCCESS, 100, tmp_path / "missing" / "wm.prom", {})
+
+
+def test_a_run_that_was_interrupted_without_failure_is_neither_a_success_nor_a_failure(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "wm.prom"
+    metrics.write(SUCCESS, 100, file, {})
+    metrics.write(FAILURE, 200, file, {})
+    left = {"agg": Figures(intake_tasks_left=908, aggregation_tasks_left=1)}
+    stopped = RunReport(dry_run=False, figures=left, stopped="SIGTERM received", interrupted=True)
+    metrics.write(stopped, 300, file, {})
+    found = parsed(file.read_text())
+    assert found["workflow_manager_last_success_seconds"] == {"": 100}
+    assert found["workflow_manager_last_failure_seconds"] == {"": 200}
+    assert found["workflow_manager_intake_tasks_left"] == {"agg": 908}
+    assert found["workflow_manager_aggregation_tasks_left"] == {"agg": 1}
+    failed = replace(stopped, failed={Kind.PUBLISH: 1})
+    metrics.write(failed, 400, file, {})
+    assert parsed(file.read_text())["workflow_manager_last_failure_seconds"] == {"": 400}

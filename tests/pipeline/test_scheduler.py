@@ -13,9 +13,10 @@ from support.harness import Harness, small_limits
 from workflow_manager.core.report import Kind
 from workflow_manager.core.windows import HOUR
 from workflow_manager.errors import QueueError
-from workflow_manager.observe.event import Severity
+from workflow_manager.observe.event import Event, Severity
 from workflow_manager.pipeline import mark, splitting
 from workflow_manager.pipeline.scheduler import Workers
+from workflow_manager.ports import Message
 
 IN_BOTH = "2026/11/22/17/05"  # lies in the intake and in the aggregation window
 IN_INTAKE = "2026/11/23/03/05"
@@ -288,14 +289,14 @@ class TestIsolation:
         harness.queue.refuses_message = lambda message: b"of-tasks" in message.body
         report = harness.run()
         assert harness.taken_in() == ["b", "of-markers"]
-        assert report.failed == {Kind.LISTING: 1, Kind.PUBLISH: 1, Kind.MARKER: 1}
+        assert report.failed == {**dict.fromkeys(Kind, 0), Kind.LISTING: 1, Kind.PUBLISH: 1, Kind.MARKER: 1}
         assert harness.events.seen[-1].severity is Severity.ERROR
         assert harness.events.seen[-1].message == (
             "scheduled 2 intake tasks and 0 aggregation tasks of 4 aggregations; 1 malformed object;"
             " 3 failures (1 listing, 1 publish, 1 marker)"
         )
         facts = harness.events.seen[-1].fields
-        assert [facts[f"{kind} failures"] for kind in ("listing", "publish", "marker")] == [1, 1, 1]
+        assert [facts[f"{kind}_failures"] for kind in ("listing", "publish", "marker")] == [1, 1, 1]
 
     def test_a_listing_out_of_order_is_refused_rather_than_believed(self, harness: Harness) -> None:
         harness.ingest("agg", IN_INTAKE, "b")
@@ -334,7 +335,15 @@ class TestPublishing:
         assert len(harness.queue.requests) < 300
         assert harness.markers() == []
         assert "refused 5 requests in a row" in report.stopped
-        assert report.figures["agg"].intake_tasks_failed == report.failure_count == 500
+        figures = report.figures["agg"]
+        assert figures.intake_tasks_failed == report.failure_count == len(harness.queue.requests)
+        assert figures.intake_tasks_left == 500 - len(harness.queue.requests)
+        assert len(harness.events.named("task.failed")) == len(harness.queue.requests)
+        (left,) = harness.events.named("tasks.left")
+        assert left.message.startswith(f"{figures.intake_tasks_left} intake tasks left for the next run: ")
+        assert (
+            f"; {figures.intake_tasks_left} intake tasks left for the next" in harness.events.seen[-1].message
+        )
 
     def test_requests_are_as_large_as_the_queue_takes(self, harness: Harness) -> None:
         harness.queue.limits = small_limits(messages=2)  # type: ignore[misc] # as above
@@ -370,7 +379,7 @@ class TestMarking:
             harness.ingest("agg", IN_INTAKE, f"b{number}")
         harness.own.fails = lambda operation, name: operation == "put"
         report = harness.run()
-        assert "could not be marked" in report.stopped
+        assert "published tasks could not be written; the next run publishes it again" in report.stopped
         assert 10 <= len(harness.taken_in()) <= mark.FIRST_AHEAD
         assert not report.succeeded
 
@@ -380,7 +389,8 @@ class TestMarking:
         written = itertools.count(1)
         harness.own.fails = lambda operation, name: operation == "put" and next(written) > 500
         report = harness.run()
-        assert "could not be marked" in report.stopped
+        assert "could not be written" in report.stopped
+        assert report.failed == {**dict.fromkeys(Kind, 0), Kind.MARKER: report.total().intake_tasks_failed}
         unmarked = len(harness.taken_in()) - len(harness.markers())
         assert 10 <= unmarked <= mark.most_ahead(Workers().marking)
 
@@ -412,13 +422,17 @@ class TestStopping:
         def stop_at_the_tenth() -> None:
             published.release()
             if published._value == 10:
-                scheduler.stop("SIGTERM received")
+                scheduler.interrupt("SIGTERM received")
 
         harness.queue.before_publish = stop_at_the_tenth
         report = scheduler.run()
         assert report.stopped == "SIGTERM received"
         assert not report.succeeded
         assert len(harness.taken_in()) == len(harness.markers()) < 1000
+        assert report.interrupted
+        assert report.failure_count == 0
+        assert report.total().intake_tasks_left == 1000 - len(harness.taken_in())
+        assert not [event for event in harness.events.seen if event.severity is Severity.ERROR]
         assert harness.run().succeeded
         assert len(set(harness.taken_in())) == len(harness.taken_in()) == 1000
 
@@ -426,6 +440,134 @@ class TestStopping:
         harness.ingest("agg", IN_BOTH, "b")
         harness.validate("agg", IN_BOTH, "b")
         scheduler = harness.scheduler()
-        scheduler.stop("SIGTERM received")
+        scheduler.interrupt("SIGTERM received")
         assert scheduler.run().stopped
         assert harness.queue.published == {}
+
+    def test_an_aggregation_that_was_not_decided_is_left(self, harness: Harness) -> None:
+        harness.ingest("agg", IN_BOTH, "b")
+        scheduler = harness.scheduler()
+        listing = harness.ingestion.list_keys
+
+        def stopped_meanwhile(prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
+            scheduler.interrupt("SIGTERM received")
+            return listing(prefix, after, before)
+
+        harness.ingestion.list_keys = stopped_meanwhile  # type: ignore[method-assign] # at this very moment
+        report = scheduler.run()
+        assert report.figures["agg"].aggregation_tasks_left == 1
+        assert report.figures["agg"].aggregation_tasks_failed == report.failure_count == 0
+
+    def test_one_that_could_not_be_listed_has_failed_even_if_the_run_is_stopped(
+        self, harness: Harness
+    ) -> None:
+        harness.ingest("agg", IN_BOTH, "b")
+        scheduler = harness.scheduler()
+
+        def stop_and_fail(operation: str, name: str) -> bool:
+            if operation == "list":
+                scheduler.interrupt("SIGTERM received")
+            return operation == "list"
+
+        harness.ingestion.fails = stop_and_fail
+        report = scheduler.run()
+        assert report.figures["agg"].aggregation_tasks_failed == report.failure_count == 1
+        assert report.figures["agg"].aggregation_tasks_left == 0
+
+    def test_taking_too_long_is_one_failure_and_what_it_left_is_none(self, harness: Harness) -> None:
+        harness.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
+        for number in range(500):
+            harness.ingest("agg", IN_INTAKE, f"b{number}")
+        scheduler = harness.scheduler()
+        harness.queue.before_publish = lambda: scheduler.time_out("--run-timeout of 25m is over")
+        report = scheduler.run()
+        assert report.failed == {**dict.fromkeys(Kind, 0), Kind.TIMEOUT: 1}
+        assert not report.interrupted
+        assert len(harness.taken_in()) + report.total().intake_tasks_left == 500
+        assert harness.events.named("run.stopping")[0].severity is Severity.ERROR
+
+
+class TestWrongNumberOfOutcomes:
+    """A queue of someone else's that answers for more messages, or fewer, than it was given."""
+
+    @pytest.mark.parametrize("workers", [1, 2, 7])
+    @pytest.mark.parametrize("surplus", [-2, -1, 1, 2])
+    @pytest.mark.parametrize("always", [True, False])
+    def test_fails_the_request_and_the_run_ends(
+        self, harness: Harness, workers: int, surplus: int, *, always: bool
+    ) -> None:
+        harness.queue.limits = small_limits(messages=3)  # type: ignore[misc] # as above
+        for number in range(300):
+            harness.ingest(f"agg-{number % 30}", IN_INTAKE, f"b{number:03}")
+        real, calls = harness.queue.publish, itertools.count()
+
+        def miscounting(topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
+            outcomes = list(real(topic, messages))
+            if not always and next(calls) % 2:
+                return outcomes
+            return outcomes[:surplus] if surplus < 0 else outcomes + [None] * surplus
+
+        harness.queue.publish = miscounting  # type: ignore[method-assign] # breaks its promise
+        report = harness.run(workers=Workers(publishing=workers))
+        total = report.total()
+        assert total.intake_tasks_scheduled == len(harness.markers())
+        assert total.intake_tasks_failed == report.failed[Kind.PUBLISH] == report.failure_count > 0
+        assert (
+            total.intake_tasks_scheduled + total.intake_tasks_failed + total.intake_tasks_left
+            == total.ingestions_found
+        )
+        assert "nobody can say which it has taken" in report.failures[0].message
+        assert bool(report.stopped) == always
+        assert always or total.ingestions_found == 300
+
+    @pytest.mark.parametrize("outcomes", [None, 3])
+    def test_what_is_no_list_of_outcomes_is_one_too(self, harness: Harness, outcomes: object) -> None:
+        harness.ingest("agg", IN_INTAKE, "b")
+        harness.queue.publish = lambda *_: outcomes  # type: ignore[method-assign,assignment] # as above
+        report = harness.run()
+        assert report.failed[Kind.PUBLISH] == 1
+        assert harness.markers() == []
+
+
+class TestFaultsOfOurOwn:
+    """What nobody foresaw ends the run as a failure, and nothing waits for ever."""
+
+    @pytest.mark.parametrize("broken", ["task.scheduled", "marker.failed"])
+    @pytest.mark.parametrize("workers", [1, 7])
+    def test_an_observer_that_raises(self, harness: Harness, broken: str, workers: int) -> None:
+        harness.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
+        for number in range(300):
+            harness.ingest(f"agg-{number % 30}", IN_INTAKE, f"b{number:03}")
+        harness.own.fails = lambda operation, name: operation == "put" and broken == "marker.failed"
+        notify = harness.events.notify
+
+        def fragile(*events: Event) -> None:
+            notify(*events)
+            if any(event.name == broken for event in events):
+                raise ValueError("an observer must not raise")
+
+        harness.events.notify = fragile  # type: ignore[method-assign] # breaks its promise
+        report = harness.run(workers=Workers(publishing=workers, marking=workers))
+        assert report.failure_count
+        assert len(harness.taken_in()) <= 3 * workers + mark.most_ahead(workers)
+        assert harness.events.seen[-1].name == "run.finished"
+
+    def test_one_that_raises_for_each_marker_for_which_there_is_room(self, harness: Harness) -> None:
+        harness.queue.limits = small_limits(messages=1)  # type: ignore[misc] # as above
+        for number in range(100):
+            harness.ingest("agg", IN_INTAKE, f"b{number:03}")
+        harness.own.fails = lambda operation, name: operation == "put"
+        all_of_them = threading.Barrier(mark.FIRST_AHEAD)
+        notify = harness.events.notify
+
+        def fragile(*events: Event) -> None:
+            notify(*events)
+            if events[0].name == "marker.failed":
+                all_of_them.wait(20)
+                raise ValueError("an observer must not raise")
+
+        harness.events.notify = fragile  # type: ignore[method-assign] # breaks its promise
+        report = harness.run()
+        assert len(harness.taken_in()) == mark.FIRST_AHEAD
+        assert report.total().intake_tasks_left == 100 - mark.FIRST_AHEAD
+        assert report.failed[Kind.MARKER]

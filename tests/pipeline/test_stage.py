@@ -1,10 +1,11 @@
 """A stage: as many threads as it may have, a bound that pushes back, and errors that come out."""
 
+import queue
 import threading
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_manager.pipeline.stage import Stage
@@ -138,3 +139,86 @@ def test_a_system_that_allows_few_threads_is_made_do_with(
             stage.submit(made.append, number)
     stage.drain()
     assert made == list(range(20 * allowed))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("submitters", [1, 24, 60])
+def test_after_an_error_every_submitter_gets_it_now_and_later(workers: int, submitters: int) -> None:
+    stage, gate, got = Stage("some", workers), threading.Event(), queue.SimpleQueue[str]()
+
+    def fail() -> None:
+        gate.wait(LONG)
+        raise ValueError("a call failed")
+
+    def submit() -> None:
+        try:
+            stage.submit(fail)
+        except ValueError as error:
+            got.put(str(error))
+
+    for _ in range(2 * workers):  # as many as it takes until submitters have to wait
+        stage.submit(fail)
+    threads = [threading.Thread(target=submit, daemon=True) for _ in range(submitters)]
+    for thread in threads:
+        thread.start()
+    waiting(stage, submitters)
+    gate.set()
+    assert [got.get(timeout=LONG) for _ in threads] == ["a call failed"] * submitters
+    for thread in threads:
+        thread.join(LONG)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="a call failed"):
+            stage.submit(fail)
+    with pytest.raises(ValueError, match="a call failed"):
+        stage.drain()
+
+
+def waiting(stage: Stage, submitters: int) -> None:
+    """Return when so many submitters wait for room."""
+    while len(stage._room._waiters) < submitters:  # type: ignore[attr-defined] # no event says so
+        threading.Event().wait(0.001)
+
+
+@given(
+    workers=st.integers(1, 7),
+    submitters=st.integers(1, 24),
+    calls=st.integers(0, 80),
+    failing=st.integers(0, 80),
+    bounded=st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_whichever_call_fails_nobody_waits_for_ever(
+    workers: int, submitters: int, calls: int, failing: int, *, bounded: bool
+) -> None:
+    stage, lock = Stage("some", workers, bounded=bounded), threading.Lock()
+    accepted, refused, made = [], [], []
+
+    def call(number: int) -> None:
+        with lock:
+            made.append(number)
+        if number == failing:
+            raise ValueError("a call failed")
+
+    def submit(first: int) -> None:
+        for number in range(first, calls, submitters):
+            try:
+                stage.submit(call, number)
+            except ValueError:
+                refused.append(number)
+            else:
+                accepted.append(number)
+
+    threads = [threading.Thread(target=submit, args=[first], daemon=True) for first in range(submitters)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert not any(thread.is_alive() for thread in threads)
+    if failing in accepted:
+        with pytest.raises(ValueError, match="a call failed"):
+            stage.drain()
+    else:
+        stage.drain()
+        assert not refused
+    assert sorted(made) == sorted(accepted)
+    assert sorted(accepted + refused) == list(range(calls))

@@ -128,6 +128,67 @@ class TestTopics:
         assert "--gcp-pubsub-create-topics" in caught.value.advice
 
 
+class TestChecking:
+    def test_names_the_subscriptions_of_a_topic(
+        self, pubsub_url: str, connect: Connect, project: str
+    ) -> None:
+        connect(pubsub_url, project, creates=True).prepare(["intake"])
+        for creates in (True, False):
+            told = connect(pubsub_url, project, creates=creates).check("intake")
+            assert (
+                told
+                == f"the topic exists, as {NOBODY}; subscriptions: projects/{project}/subscriptions/intake"
+            )
+
+    def test_a_topic_to_which_nobody_subscribes_is_an_error_unless_a_run_creates_one(
+        self, pubsub_url: str, connect: Connect, project: str
+    ) -> None:
+        pubsub.call(pubsub_url, "PUT", f"projects/{project}/topics/intake", {})
+        with pytest.raises(QueueError, match="no subscription belongs to it"):
+            connect(pubsub_url, project).check("intake")
+        told = connect(pubsub_url, project, creates=True).check("intake")
+        assert f"will create the subscription projects/{project}/subscriptions/intake" in told
+
+    def test_a_subscription_that_a_deleted_topic_left_behind_is_an_error(
+        self, pubsub_url: str, connect: Connect, project: str
+    ) -> None:
+        queue = connect(pubsub_url, project, creates=True)
+        queue.prepare(["intake"])
+        pubsub.call(pubsub_url, "DELETE", f"projects/{project}/topics/intake")
+        for _ in range(2):  # before the topic is created anew, and after it
+            with pytest.raises(QueueError, match="belongs to the topic _deleted-topic_, not to this one"):
+                queue.check("intake")
+            queue.prepare(["intake"])
+
+    def test_a_subscription_of_the_same_name_to_another_topic_is_an_error(
+        self, pubsub_url: str, connect: Connect, project: str
+    ) -> None:
+        other = f"projects/{project}/topics/other"
+        for name in ("intake", "other"):
+            pubsub.call(pubsub_url, "PUT", f"projects/{project}/topics/{name}", {})
+        pubsub.call(pubsub_url, "PUT", f"projects/{project}/subscriptions/intake", {"topic": other})
+        for creates in (True, False):
+            with pytest.raises(QueueError, match=f"belongs to the topic {other}"):
+                connect(pubsub_url, project, creates=creates).check("intake")
+
+    def test_a_topic_that_a_run_will_create(self, pubsub_url: str, connect: Connect, project: str) -> None:
+        assert "first run will create the topic" in connect(pubsub_url, project, creates=True).check("intake")
+        with pytest.raises(QueueError, match="could not find topic intake"):
+            connect(pubsub_url, project).check("intake")
+
+    def test_subscriptions_that_may_not_be_read_are_no_error(self, server: Faulty, connect: Connect) -> None:
+        server.script.extend([answer(200, b"{}"), error(403, "PERMISSION_DENIED")])
+        told = connect(server.url).check("intake")
+        assert told.startswith("the topic exists")
+        assert "its subscriptions cannot be read: grant nobody" in told
+        assert "pubsub.subscriptions.get" in told
+
+    def test_other_errors_are(self, server: Faulty, connect: Connect) -> None:
+        server.script.extend([answer(200, b"{}"), error(400, "INVALID_ARGUMENT")])
+        with pytest.raises(QueueError, match="could not find the subscriptions of topic intake"):
+            connect(server.url).check("intake")
+
+
 @pytest.mark.usefixtures("hasty")
 class TestPublishing:
     def test_a_full_request_is_no_longer_than_the_service_takes(

@@ -11,7 +11,7 @@ from servers import moto
 from servers.faulty import Fault, Faulty, answer, faulty, reset
 from servers.fixtures import KEYS
 from workflow_manager.errors import ConfigError, QueueError
-from workflow_manager.ports import Message, RetryPolicy, Settings
+from workflow_manager.ports import Message, RetryPolicy, Settings, TopicLimit
 from workflow_manager.queues.sns import SnsQueue
 from workflow_manager.testing.queue_contract import messages
 
@@ -161,6 +161,58 @@ class TestARequestThatFailsAsAWhole:
             connect(moto_url).publish(TOPIC + "-absent", messages(1))
 
 
+def confirmed(*protocols: str, token: str = "") -> Fault:
+    """A page of subscriptions, the ARNs of which are `arn:` and the protocol."""
+    members = "".join(
+        f"<member><SubscriptionArn>{'arn:' * (name != 'pending')}{name}</SubscriptionArn>"
+        f"<Protocol>{'sqs' if name == 'pending' else name}</Protocol></member>"
+        for name in protocols
+    )
+    end = f"<NextToken>{token}</NextToken>" if token else ""
+    return answer(200, f"<R><S>{members}</S>{end}</R></ListSubscriptionsByTopicResponse>".encode())
+
+
+class TestChecking:
+    def test_counts_the_queues_that_get_raw_messages(self, moto_url: str, connect: Connect) -> None:
+        arn = moto.make_topic(moto_url, uuid.uuid4().hex)
+        told = connect(moto_url).check(arn)
+        assert told.startswith("the topic exists, as the keys in AWS_ACCESS_KEY_ID")
+        assert told.endswith("SQS queues with raw message delivery: 1")
+
+    def test_a_topic_without_a_queue_is_an_error(self, moto_url: str, connect: Connect) -> None:
+        arn = f"arn:aws:sns:{moto.REGION}:{moto.ACCOUNT}:{uuid.uuid4().hex}"
+        moto.call(moto_url, "sns", "CreateTopic", Name=arn.rpartition(":")[2])
+        with pytest.raises(QueueError, match="no SQS queue has a confirmed subscription to it"):
+            connect(moto_url).check(arn)
+
+    def test_a_queue_that_gets_wrapped_messages_is_an_error(self, moto_url: str, connect: Connect) -> None:
+        arn = moto.make_topic(moto_url, uuid.uuid4().hex)
+        moto.make_queue(moto_url, "wrapped")
+        endpoint = f"arn:aws:sqs:{moto.REGION}:{moto.ACCOUNT}:wrapped"
+        moto.call(moto_url, "sns", "Subscribe", TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
+        with pytest.raises(QueueError, match=r"wraps messages.*RawMessageDelivery to true"):
+            connect(moto_url).check(arn)
+
+    def test_other_subscriptions_and_unconfirmed_ones_are_not_taken_for_queues(
+        self, server: Faulty, connect: Connect
+    ) -> None:
+        found = answer(200, b"</GetTopicAttributesResponse>")
+        server.script.extend([found, confirmed("email", "pending", token="t"), confirmed("lambda")])
+        with pytest.raises(QueueError, match="no SQS queue"):
+            connect(server.url).check(TOPIC)
+        assert forms(server)[2]["NextToken"] == ["t"]
+
+    @pytest.mark.parametrize("before", [[], [confirmed("sqs")]])
+    def test_subscriptions_that_may_not_be_read_are_no_error(
+        self, before: list[Fault], server: Faulty, connect: Connect
+    ) -> None:
+        refused = error(403, "AuthorizationError")
+        server.script.extend([answer(200, b"</GetTopicAttributesResponse>"), *before, refused])
+        told = connect(server.url).check(TOPIC)
+        assert "its subscriptions cannot be read" in told
+        assert "sns:ListSubscriptionsByTopic and sns:GetSubscriptionAttributes" in told
+
+
 class TestFifoTopics:
     def test_a_repeat_of_a_task_is_delivered_once(self, moto_url: str, connect: Connect) -> None:
         name = f"{uuid.uuid4().hex}.fifo"
@@ -232,3 +284,38 @@ class TestSettings:
         queue.prepare([TOPIC, f"{TOPIC}.fifo", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:intake"])
         with pytest.raises(QueueError, match="could not use topic intake: it is not the ARN of a topic"):
             queue.prepare([TOPIC, "intake"])
+
+
+class TestTopicsThatTakeLongMessages:
+    ATTRIBUTES = (
+        "<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes>"
+        "<entry><key>Owner</key><value>123456789012</value></entry>{}"
+        "</Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>"
+    )
+    SIZE = "<entry>\n <key>MaximumMessageSize</key>\n <value>1048576</value></entry>"
+
+    @pytest.mark.parametrize(("entry", "size"), [(SIZE, 1_048_576), ("", 262_144)])
+    def test_the_limit_is_what_the_attribute_says(
+        self, entry: str, size: int, server: Faulty, connect: Connect
+    ) -> None:
+        server.always = answer(200, self.ATTRIBUTES.format(entry).encode())
+        limit = connect(server.url).topic_limit(TOPIC)
+        assert limit == TopicLimit(size, "MaximumMessageSize", 1_048_576)
+        assert forms(server)[0]["Action"] == ["GetTopicAttributes"]
+
+    def test_a_check_shows_it(self, server: Faulty, connect: Connect) -> None:
+        refused = b"<ErrorResponse><Error><Code>AuthorizationError</Code></Error></ErrorResponse>"
+        server.script.extend([answer(200, self.ATTRIBUTES.format(self.SIZE).encode()), answer(403, refused)])
+        assert "takes messages of 1048576 bytes (MaximumMessageSize)" in connect(server.url).check(TOPIC)
+
+    def test_a_missing_permission_is_named(self, server: Faulty, connect: Connect) -> None:
+        server.always = error(403, "AuthorizationError")
+        with pytest.raises(QueueError, match="sns:GetTopicAttributes on the topic"):
+            connect(server.url).topic_limit(TOPIC)
+
+    def test_a_long_message_is_sent_whole(self, server: Faulty, connect: Connect) -> None:
+        server.always = outcome([0])  # moto has no topics that take more than 256 KiB
+        body = "x" * 1_048_576
+        assert connect(server.url).publish(TOPIC, [Message(body.encode(), "a", "k")]) == [None]
+        (form,) = forms(server)
+        assert form["PublishBatchRequestEntries.member.1.Message"] == [body]

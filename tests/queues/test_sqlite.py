@@ -14,7 +14,7 @@ import pytest
 
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Message
-from workflow_manager.queues import sqlite as sqlite_queue
+from workflow_manager.queues import sqlite_file
 from workflow_manager.queues.sqlite import SqliteQueue
 from workflow_manager.testing.queue_contract import messages
 
@@ -57,10 +57,10 @@ def test_opening_makes_nothing(queue: SqliteQueue, path: Path) -> None:
 def test_whoever_has_waited_for_its_neighbours_does_not_wait_as_long_for_others_once_more(
     queue: SqliteQueue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_queue, "_BUSY_TIMEOUT", 3600)
+    monkeypatch.setattr(sqlite_file, "_BUSY_TIMEOUT", 3600)
     queue.prepare([])
-    times = iter([0, 3600])  # when it began, and when its turn came
-    monkeypatch.setattr(sqlite_queue, "monotonic", lambda: next(times))
+    times = iter([0, 3600, 3600])  # when it began, and when its turn came
+    monkeypatch.setattr(sqlite_file, "monotonic", lambda: next(times))
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(QueueError, match="another process has held the queue"):
@@ -111,6 +111,40 @@ def test_peeking_takes_nothing_and_shows_leases(queue: SqliteQueue) -> None:
     assert len(queue.pull("t", 2000, MINUTE)) == 1199
 
 
+def test_it_counts_how_often_a_message_was_leased(queue: SqliteQueue, clock: Time) -> None:
+    queue.publish("t", messages(2))
+    for _ in range(3):
+        queue.pull("t", 1, MINUTE)
+        clock.now += 61
+    assert [message.deliveries for message in queue.peek("t")] == [3, 0]
+
+
+def test_a_topic_stays_known_when_all_its_messages_are_done(queue: SqliteQueue) -> None:
+    queue.prepare(["prepared"])
+    queue.publish("published", messages(1))
+    (leased,) = queue.pull("published", 1, MINUTE)
+    queue.ack([leased.ack_id])
+    assert queue.topics() == {"prepared": 0, "published": 0}
+
+
+def test_a_queue_of_the_first_version_is_brought_to_this_one(path: Path, queue: SqliteQueue) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript(FIRST_VERSION)
+        old.execute("INSERT INTO messages (topic, body, published) VALUES ('t', CAST('body' AS BLOB), 5)")
+    assert queue.topics() == {"t": 1}
+    (seen,) = queue.peek("t")
+    assert (seen.body, seen.published, seen.deliveries) == (b"body", 5, 0)
+    (leased,) = queue.pull("t", 1, MINUTE)
+    assert queue.ack([leased.ack_id]) == []
+
+
+def test_a_queue_of_a_later_version_is_left_alone(path: Path, queue: SqliteQueue) -> None:
+    with closing(sqlite3.connect(path)) as later:
+        later.execute("PRAGMA user_version = 99")
+    with pytest.raises(QueueError, match="a later version of workflow-manager made it"):
+        queue.publish("t", messages(1))
+
+
 def test_several_processes_take_each_message_once(path: Path, queue: SqliteQueue) -> None:
     queue.publish("t", messages(300))
     taken = [line for output in _side_by_side(TAKE_ALL, path) for line in output.splitlines()]
@@ -130,7 +164,7 @@ def test_a_file_that_another_is_just_making_is_waited_for(
         monkeypatch.setattr(time, "sleep", lambda _: other.execute("ROLLBACK"))
         queue.prepare(["t"])
         assert not other.in_transaction, "it has waited"
-    assert queue.topics() == {}
+    assert queue.topics() == {"t": 0}
 
 
 @pytest.mark.parametrize("_attempt", range(3))
@@ -206,6 +240,19 @@ def _publish_until_it_fails(queue: SqliteQueue) -> tuple[int, QueueError]:
             return 2 * number, error
     raise AssertionError("the disk never was full")
 
+
+FIRST_VERSION = """
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic TEXT NOT NULL,
+    body BLOB NOT NULL,
+    published REAL NOT NULL,
+    leased_until REAL NOT NULL DEFAULT 0,
+    receipt TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX messages_by_topic ON messages (topic, id);
+PRAGMA user_version = 1;
+"""
 
 PUBLISH_FOR_EVER = """
 import sys

@@ -12,7 +12,7 @@ from servers import moto
 from servers.faulty import Fault, Faulty, answer, faulty
 from servers.fixtures import KEYS
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Message, RetryPolicy, Settings
+from workflow_manager.ports import Message, RetryPolicy, Settings, TopicLimit
 from workflow_manager.queues.sqs import SqsQueue
 from workflow_manager.testing.queue_contract import messages
 
@@ -114,3 +114,20 @@ class TestFifoQueues:
         assert queue.publish(topic, [Message(b"1", "a", "x"), Message(b"2", "b", "y")]) == [None, None]
         assert queue.publish(topic, [Message(b"3", "a", "x")]) == [None]
         assert sorted(moto.receive(moto_url, name, 3)) == [b"1", b"2"]
+
+
+class TestQueuesThatTakeLongMessages:
+    @pytest.mark.parametrize("size", [262_144, 1_048_576])
+    def test_the_limit_is_what_the_attribute_says(self, size: int, moto_url: str, connect: Connect) -> None:
+        name = uuid.uuid4().hex
+        moto.set_queue_attribute(moto_url, moto.make_queue(moto_url, name), "MaximumMessageSize", str(size))
+        queue = connect(moto_url)
+        assert queue.topic_limit(name) == TopicLimit(size, "MaximumMessageSize", 1_048_576)
+        assert f"takes messages of {size} bytes (MaximumMessageSize)" in queue.check(name)
+
+    def test_a_long_message_arrives(self, moto_url: str, connect: Connect) -> None:
+        name = uuid.uuid4().hex
+        moto.make_queue(moto_url, name)
+        body = b"x" * 1_048_576
+        assert connect(moto_url).publish(name, [Message(body, "a", "k")]) == [None]
+        assert moto.receive(moto_url, name, 2) == [body]

@@ -51,6 +51,12 @@ def make_queue(url: str, name: str) -> str:
     return _element("QueueUrl", answer)
 
 
+def set_queue_attribute(url: str, queue_url: str, name: str, value: str) -> None:
+    """Set an attribute of a queue of SQS."""
+    attribute = {"Attribute__1__Name": name, "Attribute__1__Value": value}
+    call(url, "sqs", "SetQueueAttributes", QueueUrl=queue_url, **attribute)
+
+
 def make_topic(url: str, name: str) -> str:
     """Make a topic of SNS with a queue of SQS of the same name that gets raw messages; its ARN."""
     arn = _element(

@@ -17,11 +17,21 @@ def opened(server: Faulty) -> GcsStore:
 
 class TestUrls:
     @pytest.mark.parametrize(
-        "url", ["gs://", "gs://b", "gs://bucket/", "gs://bucket/x", "gs://Bucket", "gs://buck et", "gs://-b-"]
+        "url",
+        ["gs://", "gs://b", "gs://bucket//", "gs://bucket/x", "gs://Bucket", "gs://buck et", "gs://-b-"],
     )
     def test_a_url_of_another_form_is_a_mistake(self, url: str) -> None:
         with pytest.raises(ConfigError, match=r"not a bucket of Cloud Storage: gs://\{name\}"):
             GcsStore.open(url, Settings())
+
+    def test_a_slash_at_the_end_is_the_same_bucket(self, server: Faulty) -> None:
+        server.always = answer(200, b'{"items": [{"name": "a"}]}')
+        environ = {"STORAGE_EMULATOR_HOST": server.url}
+        store = GcsStore.open("gs://bucket/", Settings(environ=environ))
+        assert store.url == "gs://bucket"
+        assert keys(store) == ["a"]
+        assert server.seen[0].path.startswith("/storage/v1/b/bucket/o?")
+        store.close()
 
     def test_an_identity_is_a_mistake(self) -> None:
         with pytest.raises(ConfigError, match="leave the identity out"):

@@ -51,6 +51,14 @@ def test_escapes_in_the_url_are_undone(tmp_path: Path) -> None:
     assert (tmp_path / "sp ace ü" / "a").exists()
 
 
+def test_a_directory_has_one_url_however_it_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "link").symlink_to("bucket")
+    spellings = ("bucket", "bucket/", "./bucket", "link", "link/", "x/../bucket", "buck%65t")
+    urls = {LocalStore.open(f"file://{tmp_path}/{spelling}", Settings()).url for spelling in spellings}
+    assert urls == {f"file://{tmp_path}/bucket"}
+
+
 def test_opening_does_not_need_the_directory(tmp_path: Path) -> None:
     LocalStore.open(f"file://{tmp_path}/missing", Settings())
 

@@ -40,7 +40,8 @@ def contents(*names: str) -> str:
 class TestUrls:
     @pytest.mark.parametrize(
         "url",
-        ["s3://bucket", "s3://eu-west-1/", "s3:///bucket", "s3://eu-west-1/a/b", "s3://eu-west-1/b?x=1",
+        ["s3://bucket", "s3://eu-west-1/", "s3:///bucket", "s3://eu-west-1/a/b", "s3://eu-west-1/bucket//",
+         "s3://eu-west-1/b?x=1",
          "s3://EU/b-b", "s3://eu-west-1/a b", "s3://eu-west-1/bücket"],
     )  # fmt: skip
     def test_a_url_of_another_form_is_a_mistake(self, url: str) -> None:
@@ -67,6 +68,13 @@ class TestUrls:
     ) -> None:
         store = S3Store.open(url, Settings(environ={**environ, **KEYS}))
         assert store._service.endpoint + store._path == base
+        store.close()
+
+    @pytest.mark.parametrize("url", ["s3://eu-west-1/bucket", "s3://eu-west-1/bucket/"])
+    def test_a_slash_at_the_end_is_the_same_bucket(self, url: str) -> None:
+        store = S3Store.open(url, Settings(environ=KEYS))
+        assert store.url == "s3://eu-west-1/bucket"
+        assert store._service.endpoint == "https://bucket.s3.eu-west-1.amazonaws.com"
         store.close()
 
     def test_opening_sends_no_request(self, server: Faulty) -> None:

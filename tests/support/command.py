@@ -93,11 +93,12 @@ class Deployment:
         """The message bodies on a topic."""
         if not self.database.exists():
             return []
-        listed = call(
-            self.command, ["tasks", "list", "--sqlite-path", str(self.database), "--topic", topic, "--json"]
-        )
+        flags = ["--sqlite-path", str(self.database), "--topic", topic, "--json"]
+        listed = call(self.command, ["tasks", "list", *flags])
+        if "there is no such topic" in listed.stderr:
+            return []
         assert listed.status == 0, listed.stderr
-        return [json.loads(line) for line in listed.stdout.splitlines()]
+        return [json.loads(line)["message"] for line in listed.stdout.splitlines()]
 
     def markers(self) -> set[str]:
         """The keys of all markers."""

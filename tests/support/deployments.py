@@ -94,7 +94,7 @@ class Deployment(ABC):
     def age_leases(self, seconds: int) -> None:
         """Have time go by for those who read the leases: they began, and end, so much earlier."""
         for key in self.leases():
-            scope, expires, begun, owner = key.removeprefix(LEASE).split("-")
+            scope, expires, begun, owner = key.removeprefix(LEASE).split("-", 3)
             times = f"{int(expires) - seconds:012}-{int(begun) - seconds:012}"
             self.own.put(f"{LEASE}{scope}-{times}-{owner}", b"")
             self.own.delete(key)
@@ -131,10 +131,12 @@ class Files(Deployment):
             return []
         flags = ["--sqlite-path", str(self._database), "--topic", "intake", "--json"]
         listed = call(self.command, ["tasks", "list", *flags])
+        if "there is no such topic" in listed.stderr:  # a run was killed before it made them
+            return []
         assert listed.status == 0, listed.stderr
         lines = listed.stdout.splitlines()
         new, self._seen = lines[self._seen :], len(lines)
-        return [json.loads(line)["batch-id"] for line in new]
+        return [json.loads(line)["message"]["batch-id"] for line in new]
 
     def _bucket(self, name: str) -> LocalStore:
         (self._directory / name).mkdir()

@@ -11,7 +11,7 @@ from workflow_manager.core.windows import HOUR, aggregation_window, intake_windo
 from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.observe.event import Event
 from workflow_manager.pipeline.publish import Topics
-from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Scheduler
+from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Scheduler, Workers
 from workflow_manager.ports import Limits, Message
 from workflow_manager.queues.in_memory import MemoryQueue
 from workflow_manager.storage.memory import MemoryStore
@@ -126,16 +126,31 @@ class Harness:
         self.peer._put(f"{aggregation}/{time}/{batch}.validity_0.sig".encode(), b"", replace=True)
 
     def scheduler(
-        self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None
+        self,
+        *,
+        dry_run: bool = False,
+        max_age: timedelta = 24 * HOUR,
+        lease: LeaseTerms | None = None,
+        workers: Workers | None = None,
     ) -> Scheduler:
         buckets = Buckets(self.ingestion, self.own, self.peer)
-        given = replace(run_spec(max_age), lease=lease, breaker_seconds=self.breaker_seconds)
+        given = replace(
+            run_spec(max_age),
+            lease=lease,
+            breaker_seconds=self.breaker_seconds,
+            workers=workers or Workers(),
+        )
         return Scheduler(buckets, None if dry_run else self.queue, given, self.events)
 
     def run(
-        self, *, dry_run: bool = False, max_age: timedelta = 24 * HOUR, lease: LeaseTerms | None = None
+        self,
+        *,
+        dry_run: bool = False,
+        max_age: timedelta = 24 * HOUR,
+        lease: LeaseTerms | None = None,
+        workers: Workers | None = None,
     ) -> RunReport:
-        return self.scheduler(dry_run=dry_run, max_age=max_age, lease=lease).run()
+        return self.scheduler(dry_run=dry_run, max_age=max_age, lease=lease, workers=workers).run()
 
     def taken_in(self) -> list[str]:
         return sorted(body["batch-id"] for body in self.queue.bodies("intake"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags, run_spec
+from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.passes import Passes
 from workflow_manager.cli.run import utc_now
 from workflow_manager.cli.survey_text import report_lines
@@ -34,7 +35,6 @@ and aggregation windows that are over. Shows the plan, then works as runs do: th
 markers. Stopped or killed, it goes on when it is started again. Pushes no metrics.
 
 With --again, tasks that have markers are published once more instead. --dry-run stops after the plan."""
-FAILED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,14 @@ def backfill(arguments: Sequence[str]) -> int:
         order = _order(parsed, ground.rules)
         plan = _plan(parsed, ground, order)
         if plan is None:
-            return FAILED
+            return ExitStatus.FAILED
         if not plan or parts.config.dry_run or not _agreed(parsed):
             return 0
         return Passes(parts, plan, _spec(parts, order)).carry_out()
 
 
 def _spec(parts: Assembly, order: Order) -> RunSpec:
-    return replace(run_spec(parts.config, parts.buckets.ingestion.url), repetition=order.repetition)
+    return replace(run_spec(parts), repetition=order.repetition)
 
 
 def _order(parsed: Parsed, rules: Rules) -> Order:

@@ -8,18 +8,22 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
+from itertools import chain, islice
 
 from workflow_manager import flag_types
 from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags
 from workflow_manager.config.run_flags import Group
-from workflow_manager.core.names import MARKER_PREFIX
-from workflow_manager.errors import AccessDeniedError, explain
+from workflow_manager.core.names import MARKER_PREFIX, suffixes, validity_infix
+from workflow_manager.errors import AccessDeniedError, StorageError, explain
 from workflow_manager.ports import ObjectStore, Option
 
 SUMMARY = """\
-Check the flags of a run, list each bucket, write an object under task-markers/ and remove it, and look
-for the topics. Publishes nothing. The exit status is 1 if anything cannot be used."""
+Check the flags of a run, list each bucket, write an object under task-markers/ and remove it, look at
+whose validations the peer's bucket holds, find the topics and their subscriptions, and reach the
+Pushgateway. Publishes nothing. The exit status is 1 if anything cannot be used."""
 TEST_KEY = f"{MARKER_PREFIX}workflow-manager-check"
+_LOOKED_AT_AGGREGATIONS = 10  # of the peer's bucket, and the first page of names of each
 OUTPUT = Group(
     "Output",
     (Option("json", "print JSON instead of a table", "false", flag_types.boolean, is_switch=True),),
@@ -54,16 +58,29 @@ def check(arguments: Sequence[str]) -> int:
 
 def _findings(parts: Assembly) -> Iterator[Finding]:
     buckets, config = parts.buckets, parts.config
+    listable = []
     for name, store in (
         ("ingestion", buckets.ingestion),
         ("own validation", buckets.own),
         ("peer validation", buckets.peer),
     ):
-        yield _finding(f"list the {name} bucket", store.url, partial(_list, store))
-    yield _finding("write markers", f"{buckets.own.url}/{TEST_KEY}", partial(_write, buckets.own))
+        finding = _finding(f"list the {name} bucket", store.url, partial(_list, store))
+        if finding.ok:
+            listable.append(store)
+        yield finding
+    others = [store for store in listable if store is not buckets.own]
+    yield _finding("write markers", f"{buckets.own.url}/{TEST_KEY}", partial(_write, buckets.own, others))
     yield _finding("read markers", f"{buckets.own.url}/{MARKER_PREFIX}", partial(_read, buckets.own))
+    if buckets.peer in listable:
+        whose = partial(_whose, buckets.peer, is_first=config.is_first)
+        yield _finding("recognize the peer's validations", buckets.peer.url, whose)
     for name, topic in (("intake", config.intake_tasks_topic), ("aggregate", config.aggregate_tasks_topic)):
         yield _finding(f"find the {name} topic", topic, partial(parts.queue.check, topic))
+    if config.push_gateway:
+        from workflow_manager.observe import metrics  # noqa: PLC0415 (as in a run)
+
+        shown = metrics.without_password(config.push_gateway)
+        yield _finding("reach the Pushgateway", shown, partial(metrics.probe, config.push_gateway))
 
 
 def _finding(name: str, subject: str, found: Callable[[], str]) -> Finding:
@@ -86,13 +103,53 @@ def _read(store: ObjectStore) -> str:
     return "allowed"
 
 
-def _write(store: ObjectStore) -> str:
-    store.put(TEST_KEY, b"written by 'workflow-manager check', which removes it\n")
+def _write(store: ObjectStore, others: Sequence[ObjectStore]) -> str:
+    """Write an object, look for it in the other buckets, which must not have it, and remove it."""
+    # Of each bucket another name, which no other deployment leaves in one that it may not delete from.
+    key = f"{TEST_KEY}-{sha256(store.url.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    store.put(key, b"written by 'workflow-manager check', which removes it\n")
     try:
-        store.delete(TEST_KEY)
+        same = [other.url for other in others if any(key in page for page in other.list_keys(key))]
+    finally:
+        removed = _remove(store, key)
+    if same:
+        cause = f"{' and '.join(same)} is the same bucket under another URL"
+        raise StorageError("use", store.url, cause, "give the flags of the three buckets a bucket each")
+    return removed
+
+
+def _remove(store: ObjectStore, key: str) -> str:
+    try:
+        store.delete(key)
     except Exception as error:  # noqa: BLE001 (a lease ends by itself too, so that this is no failure)
         return f"written, but not removed; a run's lease will stay until it ends by itself: {explain(error)}"
     return "written and removed again"
+
+
+def _whose(store: ObjectStore, *, is_first: bool) -> str:
+    """Whose validations a bucket holds, by its first names; raises StorageError if they are our own alone."""
+    peer, own = validity_infix(1 if is_first else 0), validity_infix(0 if is_first else 1)
+    directories = chain.from_iterable(store.list_directories(""))
+    names = (
+        name
+        for directory in islice(directories, _LOOKED_AT_AGGREGATIONS)
+        for page in islice(store.list_keys(f"{directory}/"), 1)
+        for name in page
+    )
+    found = {infix for name in names for infix in (peer, own) if name.endswith(tuple(suffixes(infix)))}
+    if found == {own}:
+        us = (
+            "the first processor, which is us with"
+            if is_first
+            else "the other processor, which is us without"
+        )
+        raise StorageError(
+            "use",
+            f"{store.url} as the peer's bucket",
+            f"its names have {own}: it seems to belong to {us} --is-first",
+            "correct --is-first, or --peer-validation-input if that is our own bucket",
+        )
+    return f"names have {' and '.join(sorted(found))}" if found else "no validations found so far"
 
 
 def _show(findings: Sequence[Finding]) -> None:

@@ -137,9 +137,7 @@ def _play(number: int, act: Act, directory: Path, console: Console) -> RunReport
     with ExitStack() as opened:
         flags = read_flags("run", SUMMARY, _run_flags(act, str(directory)), NOTHING_ELSE)
         parts = assemble(flags, NOTHING_ELSE, datetime.now(UTC), opened)
-        report = Scheduler(
-            parts.buckets, parts.queue, run_spec(parts.config, parts.buckets.ingestion.url), Silence()
-        ).run()
+        report = Scheduler(parts.buckets, parts.queue, run_spec(parts), Silence()).run()
     console.print(figures_table(report))
     return report
 

@@ -3,17 +3,16 @@
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import TextIOWrapper
 
 from workflow_manager import __version__
+from workflow_manager.cli.exit_status import ExitStatus, of_signal
+from workflow_manager.cli.output import discard_output
 from workflow_manager.errors import ConfigError, WorkflowManagerError
-
-FAILED = 1
-BAD_USAGE = 2
-INTERRUPTED = 130
 
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
     if name not in COMMANDS:
         print(f"workflow-manager: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
-        return BAD_USAGE
+        return ExitStatus.BAD_USAGE
     # Modules and pages of listings are many objects with hardly a cycle among them: to search each few
     # hundred of them would take a tenth of a short run.
     gc.set_threshold(50_000)
@@ -62,17 +61,15 @@ def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence
         for mistake in error.mistakes:
             print(f"workflow-manager: {mistake}", file=sys.stderr)
         print(f"See 'workflow-manager {name} --help'.", file=sys.stderr)
-        return BAD_USAGE
+        return ExitStatus.BAD_USAGE
     except WorkflowManagerError as error:
         print(f"workflow-manager: {error}", file=sys.stderr)
-        return FAILED
+        return ExitStatus.FAILED
     except KeyboardInterrupt:  # of a command other than a run, or before its work has begun
-        return INTERRUPTED
+        return of_signal(signal.SIGINT)
     except OSError as error:  # adapters have errors of their own: it is our output that cannot be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # or whoever read it has seen enough
-            print(f"workflow-manager: could not write the output: {error}", file=sys.stderr)
-        return FAILED
+        discard_output(error)
+        return ExitStatus.FAILED
     return status
 
 

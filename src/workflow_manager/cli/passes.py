@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from workflow_manager.assembly import Assembly
+from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.interrupts import interruptible
 from workflow_manager.cli.run import terminal_logs
 from workflow_manager.core.report import Figures, RunReport
 from workflow_manager.flag_types import written
-from workflow_manager.observe.events import RunGivenUp
+from workflow_manager.observe.stop_events import RunGivenUp
 from workflow_manager.observe.wording import counted
 from workflow_manager.pipeline.scheduler import RunSpec, Scheduler
 from workflow_manager.survey.backfill_plan import PlannedPass
 
-FAILED = 1
 PAUSE = 5.0  # seconds between two tries to get the lease that another run holds
 LEASES_WAITED = 10  # how many durations of a lease to wait for it before giving up
 
@@ -35,7 +35,6 @@ class Passes:
         self._lock = threading.Lock()
         self._running: Scheduler | None = None
         self._stopped = threading.Event()
-        self._reason = ""
         self._total = Figures()
         config = parts.config
         if sys.stderr.isatty() and config.log_level == "info":  # a line for each task would hide the bar
@@ -48,7 +47,11 @@ class Passes:
         config = self._parts.config
         with (
             interruptible(
-                self._stop, self._give_up, config.shutdown_grace, config.run_timeout
+                lambda reason: self._stop(reason, Scheduler.interrupt),
+                lambda reason: self._stop(reason, Scheduler.time_out),
+                lambda _: self._give_up(),
+                config.shutdown_grace,
+                config.run_timeout,
             ) as interruption,
             _progress(self._plan) as advance,
         ):
@@ -62,7 +65,7 @@ class Passes:
         )
         if interruption.exit_status is not None:
             return interruption.exit_status
-        return 0 if done and not self._failures else FAILED
+        return ExitStatus.DONE if done and not self._failures else ExitStatus.FAILED
 
     def _all(self, advance: Advance) -> bool:
         """Whether all passes were run to their end."""
@@ -91,24 +94,25 @@ class Passes:
             scheduler = Scheduler(self._parts.buckets, self._parts.queue, spec, logs)
             with self._lock:
                 self._running = scheduler
-            if self._reason:
-                scheduler.stop(self._reason)
+            if self._stopped.is_set():
+                return None
             report = scheduler.run()
             if not report.left_to_another:
                 return report
             self._stopped.wait(PAUSE)
         return None
 
-    def _stop(self, reason: str) -> None:
-        with self._lock:
-            self._reason = reason
-            running = self._running
+    def _stop(self, reason: str, stop: Callable[[Scheduler, str], None]) -> None:
+        """Start no further pass, and have the one that runs finish what is in flight."""
         self._stopped.set()
+        with self._lock:
+            running = self._running
         if running is not None:
-            running.stop(reason)
+            stop(running, reason)
 
     def _give_up(self) -> None:
-        terminal_logs(self._parts.config).notify(RunGivenUp(written(self._parts.config.shutdown_grace)))
+        grace = written(self._parts.config.shutdown_grace)
+        terminal_logs(self._log_config).notify(RunGivenUp(grace, interrupted=True))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Writes the reference pages on flags, events and messages, generated from the code: `make docs`."""
+"""Writes the reference pages on flags, events, messages and reports, generated from the code: `make docs`."""
 
 import json
 import sys
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_manager.assembly import every_flag
-from workflow_manager.cli import sample, tasks
+from workflow_manager.cli import run, sample, tasks
 from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE, MARKER
 from workflow_manager.core.verdict import REASONS, WindowState
-from workflow_manager.observe import events, marker_events
+from workflow_manager.observe import events, marker_events, stop_events
 from workflow_manager.observe.event import Event
+from workflow_manager.report.run_document import schema
 from workflow_manager.survey.as_json import STATUS_SCHEMA
 
 _FLAGS = """\
@@ -29,9 +30,10 @@ _EVENTS = """\
 # Events
 
 Each log line of JSON has `severity`, `timestamp` (RFC 3339, UTC), `message`, and `event`: the name of
-what happened, which is stable. Lines about a task also have `aggregation ID`, and `batch ID` or `batch
-count`; scheduled ones have the `trace ID` of the message. `--log-level` says which are written. This
-page is generated from the program.
+what happened, which is stable. All fields are in snake_case. With `--k8s-namespace` and
+`--ingestor-label`, each line has `locality` and `ingestor`. Lines about a task also have `aggregation_id`,
+and `batch_id` or `batch_count`; scheduled ones have the `trace_id` of the message. `--log-level` says
+which are written. This page is generated from the program.
 
 | event | severity | when |
 | --- | --- | --- |
@@ -44,6 +46,28 @@ What `facilitator` workers read: one JSON object in UTF-8, on one line, with not
 that wraps messages has to be told not to: SQS queues behind an SNS topic need raw message delivery.
 This page is generated from the program.
 """
+
+_REPORT = """\
+# The report of a run
+
+`workflow-manager run --json` prints one JSON document on standard output when the run ends; logs go to
+standard error as ever. A run that ends with status 2, or that a second signal ends, prints none.
+
+- `exit_status` is that of the process; see [exit statuses](exit-statuses.md).
+- `aggregations` has the figures of each aggregation by its ID, `totals` their sum. They have the names of
+  the [metrics](metrics.md), without the prefix `workflow_manager_`.
+- `failures_by_kind` counts all failures; `failures` has the messages of the first 20.
+- Times are RFC 3339, UTC; windows are without their end. A text that does not apply is empty.
+- `version` is that of the document's form: it changes when a field is removed or its meaning changes.
+  Fields may be added without that.
+
+Its JSON Schema, which is generated from the program:
+"""
+
+
+def report_page() -> str:
+    """The schema of a run's report, as Markdown."""
+    return f"{_REPORT}\n```json\n{json.dumps(schema(), indent=2)}\n```\n"
 
 
 _MARKERS = """\
@@ -77,12 +101,12 @@ not name.
 
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
-    commands = {"run": every_flag("run", ""), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
+    commands = {"run": every_flag("run", "", run.OUTPUT), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
     parts = [_FLAGS]
     for command, flags in commands.items():
         parts.append(f"\n## {command}\n")
         if command == "run":
-            parts.append("\n`check` takes the same flags, and `--json` to print JSON instead of a table.\n")
+            parts.append("\n`check` takes the same flags; its `--json` prints JSON instead of a table.\n")
         parts.extend(_groups(flags))
     parts.append("\n## status\n\nThe flags of a run; those of the queue are accepted and not needed. Also:\n")
     parts.extend(_groups(Flags("status", "", [survey_flags.STATUS])))
@@ -135,7 +159,7 @@ def _groups(flags: Flags) -> Iterator[str]:
 
 def _events() -> Iterator[type[Event]]:
     """All events, in the order of their names."""
-    found = [*vars(events).values(), *vars(marker_events).values()]
+    found = [*vars(events).values(), *vars(stop_events).values(), *vars(marker_events).values()]
     kinds = {kind for kind in found if isinstance(kind, type) and issubclass(kind, Event)}
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
@@ -148,6 +172,7 @@ def main() -> None:
     (directory / "messages.md").write_text(messages_page())
     (directory / "status.md").write_text(status_page())
     (directory / "markers.md").write_text(markers_page())
+    (directory / "run-report.md").write_text(report_page())
 
 
 if __name__ == "__main__":

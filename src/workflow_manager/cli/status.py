@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from workflow_manager.assembly import flags_without_queue, read_flags
+from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.run import utc_now
 from workflow_manager.cli.survey_text import report_lines
 from workflow_manager.cli.surveying import grounds, range_since
@@ -20,8 +21,6 @@ Say for each aggregation what became of its batches and of its aggregation windo
 and why. Takes the flags of a run; those of the queue are accepted and not needed. Writes nothing.
 
 The exit status is 1 if a part of the buckets could not be read, and 4 if --fail-on finds something."""
-FAILED = 1
-FOUND = 4
 
 
 def status(arguments: Sequence[str]) -> int:
@@ -47,10 +46,11 @@ def status(arguments: Sequence[str]) -> int:
     for failure in report.failures:
         print(f"workflow-manager: {failure}", file=sys.stderr)
     if report.failures:
-        return FAILED
+        return ExitStatus.FAILED
     fail_on = parsed.values.get("fail-on", ())
     assert isinstance(fail_on, tuple)
-    return FOUND if any(_found(report, what) for what in fail_on) else 0
+    found = any(_found(report, what) for what in fail_on)
+    return ExitStatus.FOUND if found else ExitStatus.DONE
 
 
 def _found(report: SurveyReport, what: str) -> bool:

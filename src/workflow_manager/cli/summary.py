@@ -29,7 +29,8 @@ def show(report: RunReport) -> None:
     if hidden > 0:
         terminal.print(Text(f"… and {counted(hidden, 'more failure')}", style="red"))
     if report.stopped:
-        terminal.print(Text(f"stopped early: {printable(report.stopped)}", style="red"))
+        style = "yellow" if report.interrupted or report.left_to_another else "red"
+        terminal.print(Text(f"stopped early: {printable(report.stopped)}", style=style))
 
 
 def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
@@ -82,6 +83,7 @@ def _intake(figures: Figures) -> str:
         (figures.intake_tasks_scheduled, "scheduled"),
         (figures.intake_tasks_skipped_due_to_marker, "skipped: marked"),
         (figures.intake_tasks_failed, "failed"),
+        (figures.intake_tasks_left, "left for the next run"),
     )
     return "\n".join(f"{count} {outcome}" for count, outcome in outcomes if count) or "none due"
 
@@ -97,4 +99,6 @@ def _aggregation(figures: Figures) -> str:
     if figures.aggregation_tasks_skipped_due_to_marker:
         left_out = figures.aggregate_batches_left_out
         return f"skipped: marked\n{left_out} left out" if left_out else "skipped: marked"
+    if figures.aggregation_tasks_left:
+        return "left for the next run"
     return lacking or "none due"

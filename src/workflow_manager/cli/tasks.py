@@ -11,7 +11,7 @@ from workflow_manager import flag_types
 from workflow_manager.config.flags import Flags
 from workflow_manager.config.run_config import Given
 from workflow_manager.config.run_flags import Group
-from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.errors import ConfigError, Mistake, QueueError
 from workflow_manager.observe.logs import printable
 from workflow_manager.observe.wording import counted
 from workflow_manager.ports import Option, Settings
@@ -88,24 +88,54 @@ def _list(queue: SqliteQueue, given: Given) -> int:
         for name, count in queue.topics().items():
             print(json.dumps({"topic": name, "tasks": count}) if as_json else f"{count:8}  {printable(name)}")
         return 0
+    _known(queue, topic)
     now = time.time()
     for message in queue.peek(topic):
+        state = "leased" if message.leased_until > now else "waiting"
         if as_json:
-            sys.stdout.write(message.body.decode() + "\n")
+            print(
+                json.dumps(
+                    {
+                        "id": message.number,
+                        "published": _time(message.published),
+                        "age_seconds": max(0, int(now - message.published)),
+                        "state": state,
+                        "leases": message.deliveries,
+                        "message": _parsed(message.body),
+                    }
+                )
+            )
         else:
-            state = "leased" if message.leased_until > now else "waiting"
-            print(f"{message.number:8}  {_time(message.published)}  {state:7}  {_shown(message.body)}")
+            leases = counted(message.deliveries, "lease")
+            shown = _shown(message.body)
+            print(f"{message.number:8}  {_time(message.published)}  {state:7}  {leases:9}  {shown}")
     return 0
+
+
+def _known(queue: SqliteQueue, topic: str) -> None:
+    topics = list(queue.topics())
+    if topic not in topics:
+        there = f"there are {', '.join(map(printable, topics))}" if topics else "the queue has no topics"
+        raise QueueError(
+            "find", f"topic {printable(topic)}", f"there is no such topic; {there}", "correct --topic"
+        )
+
+
+def _parsed(body: bytes) -> object:
+    """A message as JSON, or as text if it is none."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
 
 
 def _pull(queue: SqliteQueue, given: Given) -> int:
     lease = given.get("lease", timedelta)
+    _known(queue, given.text("topic"))
     leased = queue.pull(given.text("topic"), given.get("max", int), lease)
     for message in leased:
         if given.get("json", bool):
-            print(
-                json.dumps({"ack-id": message.ack_id, "task": json.loads(message.body)}, ensure_ascii=False)
-            )
+            print(json.dumps({"ack-id": message.ack_id, "task": _parsed(message.body)}, ensure_ascii=False))
         else:
             print(f"{message.ack_id}  {_shown(message.body)}")
     return 0

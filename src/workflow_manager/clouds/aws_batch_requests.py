@@ -17,12 +17,14 @@ from workflow_manager.clouds import aws, service
 from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, Request, unfinished
 from workflow_manager.clouds.service import Service
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, Settings, TopicLimit
 
 T = TypeVar("T")
 
-# Of both services. An SQS queue of today may take more, one from before August 2025 does not.
+# Of both services, unless the attribute of a topic or queue says otherwise.
 LIMITS = Limits(messages=10, request_bytes=262_144, message_bytes=262_144)
+SIZE_ATTRIBUTE = "MaximumMessageSize"
+_MOST_BYTES = 1_048_576
 
 _OK = frozenset({200})
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -31,6 +33,8 @@ _REGION = re.compile("[a-z0-9-]{1,63}")
 # there too, and a `BatchResultErrorEntry` here.
 _ENTRY = re.compile(r"<(member|SendMessageBatchResultEntry|BatchResultErrorEntry)>(.*?)</\1>", re.DOTALL)
 _ID = re.compile("<Id>([0-9]+)</Id>")
+# SNS lists attributes as key and value, SQS as Name and Value.
+_SIZE = re.compile(rf"<(key|Name)>{SIZE_ATTRIBUTE}</\1>\s*<[vV]alue>([0-9]+)</[vV]alue>")
 _TAKEN = re.compile("<MessageId>[^<]+</MessageId>")
 _SENDER_FAULT = re.compile(r"<SenderFault>\s*true\s*</SenderFault>")
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
@@ -100,10 +104,10 @@ class BatchSender:
         `target` is what the service knows the topic by: its ARN or URL.
         """
         outcomes: list[CloudError | None] = [_unsent(message) for message in messages]
-        deadline = time.monotonic() + self._retry_policy.total_timeout
+        begun = time.monotonic()
         for attempt in range(self._retry_policy.tries):
             pending = [number for number, error in enumerate(outcomes) if error and error.tries > 1]
-            if not pending or (attempt and time.monotonic() > deadline):
+            if not pending or (attempt and time.monotonic() > self._retry_policy.deadline(begun)):
                 break
             if attempt:
                 time.sleep(service.pause(attempt))
@@ -165,6 +169,13 @@ class BatchSender:
         if error.code in _ABSENT:
             return f"create the {noun}, or correct its name, account and region"
         return f"check the {noun}, the region and the endpoint" if error.status else ""
+
+
+def topic_limit(attributes: str) -> TopicLimit:
+    """The limit in an answer that lists attributes; the default where it lists none."""
+    found = _SIZE.search(attributes)
+    size = int(found[2]) if found else LIMITS.message_bytes
+    return TopicLimit(size, SIZE_ATTRIBUTE, _MOST_BYTES)
 
 
 def _whole(action: str, parse: Callable[[str], T], answer: Answer) -> T:

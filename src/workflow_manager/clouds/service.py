@@ -7,7 +7,7 @@ All its bounds come from ports.RetryPolicy, in seconds:
   for each silence of the service;
 - `tries` is the most tries of one request. Where no connection could be made at all, there are
   at most CONNECT_TRIES, so that a wrong address does not take as long as a busy service;
-- `total_timeout` bounds the operation, with all tries and the pauses between them.
+- `total_timeout` bounds the operation, with all tries and the pauses between them; so does `until`.
 
 Pauses double from FIRST_PAUSE to LONGEST_PAUSE, and a random part of that is taken ("full
 jitter"), so that many workers do not come back at the same moment. A service that names a time
@@ -102,15 +102,16 @@ class Service:
     def fetch(self, request: Request, accept: frozenset[int], parse: Callable[[Answer], T]) -> T:
         """What `parse` makes of the answer. If it raises a CloudError that may be tried again, it is."""
         begin = time.monotonic()
-        deadline = begin + self._retry_policy.total_timeout
         attempt = 0
         while True:
             attempt += 1
+            deadline = self._retry_policy.deadline(begin)
             try:
                 return parse(self._once(request, accept, deadline, attempt))
             except CloudError as error:
                 wait = pause(attempt, error.retry_after)
                 allowed = min(error.tries, self._retry_policy.tries)
+                deadline = self._retry_policy.deadline(begin)  # which may have moved meanwhile
                 if attempt >= allowed or time.monotonic() + wait >= deadline:
                     if attempt > 1:
                         error.cause += f" (tried {attempt} times in {time.monotonic() - begin:.1f} s)"
@@ -123,6 +124,8 @@ class Service:
 
     def _once(self, request: Request, accept: frozenset[int], deadline: float, attempt: int) -> Answer:
         headers = {**request.headers, **self._authorize(request)}
+        if time.monotonic() >= deadline:
+            raise CloudError("there was no time left to send the request")
         status, answered, body = self._transport.exchange(request, headers, deadline)
         if status not in accept:
             raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))

@@ -5,7 +5,8 @@ Go's syntax, which existing deployments use: one or two dashes, `--flag value` o
 "not given". argparse takes none of the last three, so that it only formats the help.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -14,6 +15,15 @@ from workflow_manager.errors import Mistake
 from workflow_manager.ports import Option
 
 PROGRAM = "workflow-manager"
+_VARIABLE_PREFIX = "WORKFLOW_MANAGER_"
+# What Kubernetes sets for each Service in the namespace, here for those whose names begin with ours
+# (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+_KUBERNETES = re.compile(
+    r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_.*)?)?)"
+)
+# Words that can only be meant as the value of the boolean flag before them; digits may be IDs of tasks.
+_BOOLEANS = frozenset({"t", "T", "true", "TRUE", "True", "f", "F", "false", "FALSE", "False"})
+_NEARLY = 0.85  # the least similarity of a misspelt variable to what was meant, of 1.0
 
 
 @dataclass(slots=True)
@@ -29,7 +39,7 @@ class Parsed:
     def all_mistakes(self) -> list[Mistake]:
         """Everything that is wrong with the command line."""
         words = [
-            Mistake("", "", f"unexpected word {word!r} (a switch takes =true or =false)")
+            Mistake("", "", f"unexpected word {word!r} (a boolean flag takes =true or =false)")
             for word in self.words
         ]
         return [*self.unknown, *words, *self.mistakes]
@@ -37,7 +47,29 @@ class Parsed:
 
 def environment_twin(name: str) -> str:
     """The variable that gives a flag its value when the command line does not."""
-    return f"WORKFLOW_MANAGER_{name.replace('-', '_').upper()}"
+    return _VARIABLE_PREFIX + name.replace("-", "_").upper()
+
+
+def strange_variables(environ: Mapping[str, str], flags: "Flags") -> list[str]:
+    """The variables with this program's prefix that belong to none of the flags, nor to Kubernetes."""
+    ours = [name for name in environ if name.startswith(_VARIABLE_PREFIX)]
+    twins = set(flags.twins().values()) if ours else set()
+    return sorted(
+        name
+        for name in ours
+        if name not in twins and not _KUBERNETES.fullmatch(name.removeprefix(_VARIABLE_PREFIX))
+    )
+
+
+def misspelt_variables(strange: Sequence[str], flags: "Flags") -> list[Mistake]:
+    """Those of the `strange` variables that are nearly a flag's twin; the others may be anyone's."""
+    twins = {name.removeprefix(_VARIABLE_PREFIX): twin for name, twin in flags.twins().items()}
+    mistakes = []
+    for variable in strange:
+        close = get_close_matches(variable.removeprefix(_VARIABLE_PREFIX), twins, n=1, cutoff=_NEARLY)
+        if close and variable != twins[close[0]]:
+            mistakes.append(Mistake(variable, "", f"unknown variable; did you mean {twins[close[0]]}?"))
+    return mistakes
 
 
 class Flags:
@@ -84,12 +116,13 @@ class Flags:
                 parsed.wants_help = True
             elif (option := self._options.get(name)) is None:
                 parsed.unknown.append(self._unknown(token, name))
-                if not equals and arguments and not arguments[0].startswith("-"):
-                    arguments.pop(0)  # most likely its value: one mistake is enough
-            elif option.is_switch:
-                texts.setdefault(option.name, []).append(value if equals else "true")
+                if not equals:
+                    _drop_value(arguments)
             elif equals:
                 texts.setdefault(option.name, []).append(value)
+            elif option.is_switch:
+                texts.setdefault(option.name, []).append("true")
+                parsed.mistakes.extend(_value_behind_a_space(token, arguments))
             elif arguments:
                 texts.setdefault(option.name, []).append(arguments.pop(0))
             else:
@@ -129,6 +162,12 @@ class Flags:
         hint = f"there is no such flag; did you mean --{close[0]}?" if close else "there is no such flag"
         return Mistake(token.partition("=")[0], "", hint)
 
+    def twins(self) -> dict[str, str]:
+        """The variable of each flag, by its own name and by those that its aliases suggest."""
+        return {
+            environment_twin(name): environment_twin(option.name) for name, option in self._options.items()
+        }
+
     def help(self) -> str:
         """The page that `--help` prints."""
         import argparse  # noqa: PLC0415 (only help needs it, and every run would pay for it)
@@ -150,6 +189,20 @@ class Flags:
                 else:
                     group.add_argument(*names, metavar="VALUE", help=about)
         return parser.format_help()
+
+
+def _drop_value(arguments: list[str]) -> None:
+    """Leave out what is most likely the value of an unknown flag: one mistake is enough."""
+    if arguments and not arguments[0].startswith("-"):
+        arguments.pop(0)
+
+
+def _value_behind_a_space(flag: str, arguments: list[str]) -> Iterator[Mistake]:
+    """Take off a boolean's value behind a space: Go would ignore all flags behind it, and say nothing."""
+    if arguments and arguments[0] in _BOOLEANS:
+        value = arguments.pop(0)
+        problem = f"a boolean takes its value after an equals sign: write {flag}={value}"
+        yield Mistake(f"{flag} {value}", "", problem)
 
 
 def _about(option: Option) -> str:

@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from workflow_manager.core.windows import FUTURE, MINUTE, Window, aggregation_window, intake_window
+from workflow_manager.core.windows import MINUTE, Window, aggregation_window, intake_window
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.flag_types import written
 from workflow_manager.ports import RetryPolicy
 
 T = TypeVar("T")
+
+_OUTSIDE = "fall outside years 1 to 9999"
+_ALLOWED = (
+    ": batches that arrive later would be left out of the sum for good"
+    " (--allow-unfinished-window aggregates it all the same)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,16 @@ class RunConfig:
     metrics_file: str
     log_level: str
     log_format: str
+    cpu_pinning: bool
+    malloc_tuning: bool
     cpuprofile: str
     memprofile: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What tells this deployment from others, as far as it was given: `locality` and `ingestor`."""
+        labels = {"locality": self.k8s_namespace, "ingestor": self.ingestor_label}
+        return {name: value for name, value in labels.items() if value}
 
 
 class Given:
@@ -69,7 +83,13 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> RunConfig:
     The windows are worked out here, so that impossible ones are found before any work.
     """
     given = Given(parsed)
-    intake, aggregation = _windows(given, clock_time)
+    mistakes = _topic_mistakes(given)
+    try:
+        intake, aggregation = _windows(given, clock_time)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    if mistakes:
+        raise ConfigError(mistakes)
     return RunConfig(
         intake=intake,
         aggregation=aggregation,
@@ -91,6 +111,8 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> RunConfig:
         metrics_file=given.text("metrics-file"),
         log_level=given.text("log-level"),
         log_format=given.text("log-format"),
+        cpu_pinning=not given.get("no-cpu-pinning", bool),
+        malloc_tuning=not given.get("no-malloc-tuning", bool),
         cpuprofile=given.text("cpuprofile"),
         memprofile=given.text("memprofile"),
     )
@@ -107,22 +129,54 @@ def retry_policy(parsed: Mapping[str, object]) -> RetryPolicy:
     )
 
 
+def _topic_mistakes(given: Given) -> list[Mistake]:
+    topic = given.text("aggregate-tasks-topic")
+    if not topic or topic != given.text("intake-tasks-topic"):
+        return []
+    problem = "is the topic for intake tasks too; workers of each kind need a topic of their own"
+    return [Mistake("--aggregate-tasks-topic", topic, problem)]
+
+
 def _windows(given: Given, clock_time: datetime) -> tuple[Window, Window]:
     now = given.optional("now", datetime) or clock_time
     max_age = given.get("intake-max-age", timedelta)
-    period = given.get("aggregation-period", timedelta)
-    grace = given.get("grace-period", timedelta)
     mistakes = []
-    if period < MINUTE or period % MINUTE:
-        mistakes.append(Mistake("--aggregation-period", written(period), "must be one or more whole minutes"))
-    if max_age < -FUTURE:
-        mistakes.append(Mistake("--intake-max-age", written(max_age), "no time would lie in the window"))
+    try:
+        intake = intake_window(now, max_age)
+    except OverflowError:
+        mistakes.append(Mistake("--now", now.isoformat(), f"the intake window would {_OUTSIDE}"))
+    try:
+        aggregation = _aggregation(given, now)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
     if mistakes:
         raise ConfigError(mistakes)
+    return intake, aggregation
+
+
+def _aggregation(given: Given, now: datetime) -> Window:
+    """The window to aggregate; raises ConfigError, also if it has not ended and that is not allowed."""
+    override = given.optional("aggregation-override-timestamp", datetime)
+    period, grace = given.get("aggregation-period", timedelta), given.get("grace-period", timedelta)
+    unfinished = given.get("allow-unfinished-window", bool)
+    if period < MINUTE or period % MINUTE:
+        raise _mistake("aggregation-period", written(period), "must be one or more whole minutes")
+    if grace < timedelta(0) and not unfinished:
+        raise _mistake("grace-period", written(grace), f"must not be negative{_ALLOWED}")
     try:
-        time = given.optional("aggregation-override-timestamp", datetime) or now - grace - period
-        return intake_window(now, max_age), aggregation_window(time, period)
+        window = aggregation_window(override or now - grace - period, period)
     except OverflowError:
-        raise ConfigError(
-            [Mistake("--now", now.isoformat(), "the windows would lie outside all time")]
-        ) from None
+        problem = f"the aggregation window would {_OUTSIDE}"
+        if override:
+            raise _mistake("aggregation-override-timestamp", f"{override:%Y%m%d%H%M}", problem) from None
+        raise _mistake("now", now.isoformat(), problem) from None
+    if override and window.end > now and not unfinished:
+        ends = (
+            f"its window ends at {window.end:%Y-%m-%dT%H:%MZ}, and it is {now:%Y-%m-%dT%H:%MZ} now{_ALLOWED}"
+        )
+        raise _mistake("aggregation-override-timestamp", f"{override:%Y%m%d%H%M}", ends)
+    return window
+
+
+def _mistake(flag: str, value: str, problem: str) -> ConfigError:
+    return ConfigError([Mistake(f"--{flag}", value, problem)])

@@ -1,10 +1,12 @@
 """The flags of a run, in the groups that `--help` shows."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from workflow_manager import flag_types
+from workflow_manager.core.lease_names import LONGEST
 from workflow_manager.ports import Option
 
 
@@ -30,6 +32,13 @@ def _gateway_url(text: str) -> str:
     if not good or not text.isprintable() or " " in text:
         raise ValueError("not the URL of a Pushgateway, such as http://pushgateway:9091")
     return parts.geturl()
+
+
+def _lease_duration(text: str) -> timedelta:
+    duration = flag_types.positive_duration(text)
+    if duration.total_seconds() > LONGEST:
+        raise ValueError("longer than 1h: other runs ignore such a lease, as it looks like a wrong clock's")
+    return duration
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -67,13 +76,20 @@ _WINDOWS = Group(
             flag_types.boolean,
             is_switch=True,
         ),
-        Option("intake-max-age", "how far back batches are taken in", "1h", flag_types.duration),
+        Option("intake-max-age", "how far back batches are taken in", "1h", flag_types.non_negative_duration),
         Option("aggregation-period", "length of an aggregation window", "3h", flag_types.duration),
         Option("grace-period", "how long a window is left to fill after its end", "1h", flag_types.duration),
         Option(
             "aggregation-override-timestamp",
             "aggregate the window that holds this time (YYYYMMDDHHmm, UTC) instead of the latest due",
             parse=flag_types.minute,
+        ),
+        Option(
+            "allow-unfinished-window",
+            "aggregate a window that has not ended yet; batches that arrive later are left out of its sum",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
         ),
         Option(
             "now",
@@ -114,8 +130,8 @@ _OUTPUT = Group(
             parse=_gateway_url,
             secret=True,
         ),
-        Option("k8s-namespace", "grouping key `locality` of pushed metrics"),
-        Option("ingestor-label", "grouping key `ingestor` of pushed metrics"),
+        Option("k8s-namespace", "grouping key `locality` of pushed metrics; field of log lines"),
+        Option("ingestor-label", "grouping key `ingestor` of pushed metrics; field of log lines"),
         Option("metrics-file", "file to write the metrics to, for node-exporter's textfile collector"),
         Option(
             "log-level",
@@ -159,9 +175,9 @@ _SAFETY = Group(
         ),
         Option(
             "lease-duration",
-            "how long a run that was killed keeps others from working",
+            "how long a run that was killed keeps others from working; at most 1h",
             "2m",
-            flag_types.positive_duration,
+            _lease_duration,
         ),
         Option(
             "shutdown-grace",
@@ -172,9 +188,23 @@ _SAFETY = Group(
         Option("run-timeout", "end a run that takes longer, in order", parse=flag_types.positive_duration),
     ),
 )
-_PROFILING = Group(
-    "Profiling",
+_PROCESS = Group(
+    "The process",
     (
+        Option(
+            "no-cpu-pinning",
+            "do not keep the threads of a run on one CPU (Linux only)",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
+        Option(
+            "no-malloc-tuning",
+            "do not limit the C library to one memory arena (glibc only)",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
         Option("cpuprofile", "file to write a CPU profile to"),
         Option("memprofile", "file to write a memory profile to"),
     ),
@@ -193,5 +223,5 @@ GROUPS: Sequence[Group] = (
     _OUTPUT,
     RETRY_FLAGS,
     _SAFETY,
-    _PROFILING,
+    _PROCESS,
 )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from workflow_manager.core.lease_names import LeaseHolder
+
 
 @dataclass(slots=True)
 class Figures:
@@ -20,9 +22,11 @@ class Figures:
     intake_tasks_scheduled: int = 0
     intake_tasks_skipped_due_to_marker: int = 0
     intake_tasks_failed: int = 0
+    intake_tasks_left: int = 0
     aggregation_tasks_scheduled: int = 0
     aggregation_tasks_skipped_due_to_marker: int = 0
     aggregation_tasks_failed: int = 0
+    aggregation_tasks_left: int = 0
     number_of_batches_in_aggregation: int = 0
     aggregate_batches_left_out: int = 0
 
@@ -36,11 +40,17 @@ FIGURES = tuple(figure.name for figure in fields(Figures))
 
 
 class Kind(StrEnum):
-    """What failed: a bucket could not be read, a task not be published, or one that was not be marked."""
+    """What failed.
+
+    A bucket could not be read, a task could not be published, a published one could not be marked, the
+    lease could not be written or read, or the run took longer than it may.
+    """
 
     LISTING = "listing"
     PUBLISH = "publish"
     MARKER = "marker"
+    LEASE = "lease"
+    TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +66,9 @@ class RunReport:
     """The outcome of a run.
 
     `failures` holds the first of them for people to read, `failed` says how many of each
-    kind there were. `stopped` is why the run ended before everything was looked at, if it did.
-    `superseded` says that it left everything to another run that was at work.
+    kind there were. `stopped` is why the run ended before everything was looked at, if it did;
+    `interrupted` says that it was told to, by a signal, and did not stop for a failure.
+    `superseded_by` is who holds the lease, if that is another run: everything was left to it.
     """
 
     dry_run: bool
@@ -66,7 +77,13 @@ class RunReport:
     failed: Mapping[Kind, int] = field(default_factory=dict)
     stopped: str = ""
     runtime_seconds: float = 0.0
-    superseded: bool = False
+    interrupted: bool = False
+    superseded_by: LeaseHolder | None = None
+
+    @property
+    def superseded(self) -> bool:
+        """Whether everything was left to another run, which holds the lease."""
+        return self.superseded_by is not None
 
     @property
     def failure_count(self) -> int:
@@ -80,7 +97,7 @@ class RunReport:
 
     @property
     def left_to_another(self) -> bool:
-        """Whether nothing was done because another run is at work, and nothing failed either."""
+        """Whether nothing was done because another run holds the lease, and nothing failed either."""
         return self.superseded and not self.failure_count
 
     def total(self) -> Figures:

@@ -15,6 +15,7 @@ from workflow_manager.core.task_messages import Task
 from workflow_manager.core.windows import Window
 from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import (
+    AGAIN,
     counted,
     describe,
     outcome,
@@ -115,7 +116,7 @@ class TaskFailed(TaskEvent):
 
 @dataclass(frozen=True, slots=True)
 class MarkerFailed(TaskEvent):
-    """A task was published but not marked, so the next run will publish it again."""
+    """A task was published, but its marker could not be written; the next run publishes it again."""
 
     name: ClassVar[str] = "marker.failed"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -123,7 +124,8 @@ class MarkerFailed(TaskEvent):
 
     @property
     def message(self) -> str:
-        return f"scheduled {describe(self.task)}, but it will be repeated: {self.error}"
+        what = describe(self.task)
+        return f"published {what}, but its marker could not be written; {AGAIN}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,46 +191,8 @@ class BucketGivenUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RunStopping(Event):
-    """The run starts nothing new; what is in flight is finished and marked."""
-
-    name: ClassVar[str] = "run.stopping"
-    usual: ClassVar[Severity] = Severity.ERROR
-    reason: str
-
-    @property
-    def message(self) -> str:
-        return f"stopping early: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class RunGivenUp(Event):
-    """What was in flight has not ended within the grace, and the process ends without it."""
-
-    name: ClassVar[str] = "run.given_up"
-    usual: ClassVar[Severity] = Severity.ERROR
-    grace: str
-
-    @property
-    def message(self) -> str:
-        return f"requests in flight have not ended within {self.grace}; what they publish may be repeated"
-
-
-@dataclass(frozen=True, slots=True)
-class RunSuperseded(Event):
-    """Another run is at work on the same buckets, and everything is left to it."""
-
-    name: ClassVar[str] = "run.superseded"
-    usual: ClassVar[Severity] = Severity.WARNING
-
-    @property
-    def message(self) -> str:
-        return "another run is at work on the same buckets: leaving everything to it"
-
-
-@dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The run is over. ERROR if it failed or was stopped, WARNING if it left the work to another."""
+    """The run is over. ERROR if it failed, WARNING if a signal ended it or another run holds the lease."""
 
     name: ClassVar[str] = "run.finished"
     report: RunReport
@@ -236,9 +200,12 @@ class RunFinished(Event):
     @property
     def severity(self) -> Severity:
         """What became of the run; one that failed says so at every level of logging."""
-        if self.report.left_to_another:
+        report = self.report
+        if report.failure_count:
+            return Severity.ERROR
+        if report.superseded or report.interrupted:
             return Severity.WARNING
-        return Severity.INFO if self.report.succeeded else Severity.ERROR
+        return Severity.INFO if report.succeeded else Severity.ERROR
 
     @property
     def message(self) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
@@ -18,7 +18,7 @@ class Logs:
     """Writes each event that is severe enough as one line, from whichever thread it comes.
 
     The JSON form is what Google Cloud Logging reads: `severity`, `timestamp` (RFC 3339)
-    and `message`, then `event` with the event's stable name and the event's fields.
+    and `message`, then `event` with the event's stable name, `labels` and the event's fields.
     """
 
     def __init__(
@@ -29,12 +29,14 @@ class Logs:
         *,
         json_lines: bool,
         colour: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._stream = stream
         self._clock = clock
         self._least = _ORDER[least]
         self._json_lines = json_lines
         self._colour = colour
+        self._labels = dict(labels or {})
         self._lock = threading.Lock()
         self._lost = False
 
@@ -67,7 +69,7 @@ class Logs:
             "message": event.message,
             "event": event.name,
         }
-        return json.dumps(known | dict(event.fields))
+        return json.dumps(known | self._labels | dict(event.fields))
 
     def _text(self, event: Event, now: datetime) -> str:
         severity = f"{event.severity.value:7}"

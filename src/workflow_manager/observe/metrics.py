@@ -1,11 +1,15 @@
 """A run's figures as Prometheus gauges: pushed to a Pushgateway, or written to a file."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import Request as UrlRequest
+from urllib.request import urlopen
 
 from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway, write_to_textfile
 from prometheus_client.exposition import basic_auth_handler, default_handler
@@ -39,9 +43,13 @@ _ABOUT = {
     "intake_tasks_scheduled": "intake tasks that the queue acknowledged",
     "intake_tasks_skipped_due_to_marker": "intake tasks not scheduled because their marker exists",
     "intake_tasks_failed": "intake tasks that could not be published, or not be marked",
+    "intake_tasks_left": "intake tasks not tried because the run stopped early; left for the next run",
     "aggregation_tasks_scheduled": "aggregation tasks that the queue acknowledged",
     "aggregation_tasks_skipped_due_to_marker": "aggregation tasks not scheduled because their marker exists",
     "aggregation_tasks_failed": "aggregation tasks that could not be decided, published or marked",
+    "aggregation_tasks_left": (
+        "aggregation tasks not decided or not tried because the run stopped early; left for the next run"
+    ),
     "number_of_batches_in_aggregation": "batches in the aggregation task that was scheduled",
     "aggregate_batches_left_out": (
         "ready and validated batches that the task of an already scheduled window did not name"
@@ -75,21 +83,64 @@ def push(report: RunReport, ended: float, gateway: str, grouping: Mapping[str, s
     `ended` is in seconds since 1970. Raises MetricsError.
     """
     registry = _registry(report, _outcome(report, ended), {})
-    parts = urlsplit(gateway)
-    place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    place, credentials = _split(gateway)
     handler = default_handler
-    if parts.username is not None:
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        handler = partial(basic_auth_handler, username=user, password=password)
+    if credentials:
+        handler = partial(basic_auth_handler, username=credentials[0], password=credentials[1])
     try:
         pushadd_to_gateway(
             place, job=JOB, registry=registry, grouping_key=dict(grouping), timeout=TIMEOUT, handler=handler
         )
     except (OSError, ValueError, HTTPException) as error:
-        cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
         raise MetricsError(
-            "push metrics to", place, str(cause), "tasks are not affected; is the Pushgateway up?"
+            "push metrics to", place, _cause(error), "tasks are not affected; is the Pushgateway up?"
         ) from error
+
+
+def probe(gateway: str) -> str:
+    """Find out whether a Pushgateway answers, with the user and password of its URL; raises MetricsError.
+
+    Nothing is pushed. What answers only /metrics, as some of its look-alikes do, will do.
+    """
+    place, credentials = _split(gateway)
+    headers = {}
+    if credentials:
+        token = b64encode(":".join(credentials).encode()).decode()
+        headers["Authorization"] = f"Basic {token}"
+    for path in ("/-/ready", "/metrics"):
+        request = UrlRequest(place.rstrip("/") + path, headers=headers)  # noqa: S310 (the flag takes only http(s))
+        try:
+            with urlopen(request, timeout=TIMEOUT):  # noqa: S310 (as above)
+                return f"answers {path}"
+        except (OSError, ValueError, HTTPException) as error:
+            status = error.code if isinstance(error, HTTPError) else 0
+            if status == HTTPStatus.NOT_FOUND:
+                cause = f"neither /-/ready nor /metrics answers: {error}"
+                continue
+            refused = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+            advice = (
+                "correct the user and password in --push-gateway" if refused else "is the Pushgateway up?"
+            )
+            raise MetricsError("reach", place, _cause(error), advice) from error
+    raise MetricsError("reach", place, cause, "correct --push-gateway")
+
+
+def without_password(gateway: str) -> str:
+    """A Pushgateway's URL as it may be shown."""
+    return _split(gateway)[0]
+
+
+def _split(gateway: str) -> tuple[str, tuple[str, str] | None]:
+    """A Pushgateway's URL without user and password, and these if there are any."""
+    parts = urlsplit(gateway)
+    place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    if parts.username is None:
+        return place, None
+    return place, (unquote(parts.username), unquote(parts.password or ""))
+
+
+def _cause(error: Exception) -> str:
+    return str(error.reason if type(error) is URLError else error)
 
 
 def write(report: RunReport, ended: float, path: Path, labels: Mapping[str, str]) -> None:
@@ -108,9 +159,10 @@ def write(report: RunReport, ended: float, path: Path, labels: Mapping[str, str]
 
 
 def _outcome(report: RunReport, ended: float) -> dict[str, float]:
+    """The gauges of a run's end; of one that a signal ended without any failure, none."""
     if report.succeeded:
         return {LAST_SUCCESS: ended, RUNTIME: report.runtime_seconds}
-    return {LAST_FAILURE: ended}
+    return {LAST_FAILURE: ended} if report.failure_count else {}
 
 
 def _registry(

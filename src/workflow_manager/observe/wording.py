@@ -1,15 +1,19 @@
 """How events put tasks, windows and other people's names into words."""
 
+from datetime import datetime
+
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import FIGURES, Kind, RunReport
 from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
 from workflow_manager.core.windows import Window
 
+AGAIN = "the next run publishes it again"
 LONGEST = 200  # characters of a name that anyone needs to see
 # The figures that the last line of a run has.
 _ALSO_TOLD = ("malformed_objects_found", "aggregate_batches_left_out")
 _TOLD = tuple(name for name in FIGURES if "tasks" in name or name in _ALSO_TOLD)
-_LABELS = {"aggregation": "aggregation ID", "trace_id": "trace ID"}
+# The fields of an event that have another name in a log line.
+_LABELS = {"aggregation": "aggregation_id"}
 
 
 def describe(task: Task) -> str:
@@ -23,23 +27,23 @@ def describe(task: Task) -> str:
 
 
 def as_fields(name: str, value: object) -> dict[str, object]:
-    """A fact of an event as it stands in a JSON log line: plain values, under names that people read."""
-    label = _LABELS.get(name, name.replace("_", " "))
+    """A field of an event as JSON log lines have it: plain values, under names in snake_case."""
+    label = _LABELS.get(name, name)
     match value:
         case IntakeTask(aggregation=aggregation, batch=batch):
-            ours: dict[str, object] = {"batch ID": batch.id, "date": batch.time}
-            return {"aggregation ID": aggregation, **ours, "marker": value.marker}
+            ours: dict[str, object] = {"batch_id": batch.id, "date": batch.time}
+            return {"aggregation_id": aggregation, **ours, "marker": value.marker}
         case AggregationTask(aggregation=aggregation, window=window, batches=batches):
-            theirs = {"batch count": len(batches), "aggregation window": iso_interval(window)}
-            return {"aggregation ID": aggregation, **theirs, "marker": value.marker}
+            theirs = {"batch_count": len(batches), "aggregation_window": iso_interval(window)}
+            return {"aggregation_id": aggregation, **theirs, "marker": value.marker}
         case Window():
-            return {f"{'aggregation' if name == 'window' else name} window": iso_interval(value)}
+            return {f"{'aggregation' if name == 'window' else name}_window": iso_interval(value)}
         case Skip():
             return {label: value.name.lower()}
         case tuple():
             return {label: [quote(example.key) for example in value]}
         case _:
-            return {label: value}
+            return {label: moment(value) if isinstance(value, datetime) else value}
 
 
 def outcome(report: RunReport) -> str:
@@ -58,6 +62,8 @@ def outcome(report: RunReport) -> str:
     if report.failure_count:
         kinds = (f"{count} {kind}" for kind, count in report.failed.items() if count)
         text += f"; {counted(report.failure_count, 'failure')} ({', '.join(kinds)})"
+    if total.intake_tasks_left or total.aggregation_tasks_left:
+        text += f"; {tasks(total.intake_tasks_left, total.aggregation_tasks_left)} left for the next run"
     return f"{text}; stopped early: {report.stopped}" if report.stopped else text
 
 
@@ -66,11 +72,13 @@ def outcome_fields(report: RunReport) -> dict[str, object]:
     total = report.total()
     return {
         "succeeded": report.succeeded,
-        **{figure.replace("_", " "): getattr(total, figure) for figure in _TOLD},
+        **{figure: getattr(total, figure) for figure in _TOLD},
         "failures": report.failure_count,
-        **{f"{kind} failures": report.failed.get(kind, 0) for kind in Kind},
+        **{f"{kind}_failures": report.failed.get(kind, 0) for kind in Kind},
         "stopped": report.stopped,
-        "runtime seconds": round(report.runtime_seconds, 3),
+        "interrupted": report.interrupted,
+        "superseded": report.superseded,
+        "runtime_seconds": round(report.runtime_seconds, 3),
     }
 
 
@@ -79,6 +87,12 @@ def counted(count: int, what: str) -> str:
     if count == 1:
         return f"1 {what}"
     return f"{count} {what}{'es' if what.endswith('ch') else 's'}"
+
+
+def tasks(intake: int, aggregation: int) -> str:
+    """Numbers of tasks of both kinds, without those of which there is none."""
+    counts = ((intake, "intake task"), (aggregation, "aggregation task"))
+    return " and ".join(counted(count, what) for count, what in counts if count)
 
 
 def quote(name: str) -> str:
@@ -90,6 +104,11 @@ def quote(name: str) -> str:
 def span(window: Window) -> str:
     """A window for a person to read, UTC."""
     return f"{window.begin:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
+
+
+def moment(time: datetime) -> str:
+    """A time as RFC 3339 has it, UTC."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def iso_interval(window: Window) -> str:

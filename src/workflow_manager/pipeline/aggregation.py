@@ -38,6 +38,7 @@ class AggregationPass:
         self._lock = threading.Lock()
         self._open = 0
         self._whole = True
+        self._failed = False
         self._batches: list[Batch] = []
 
     def start(self) -> None:
@@ -73,15 +74,17 @@ class AggregationPass:
 
     def _guarded(self, window: Window, work: Callable[[Window], Reading]) -> None:
         """Do a piece of the work, and note what became of it. The last decides the aggregation."""
-        reading = Reading(whole=False)
+        reading = Reading(whole=False)  # unless it is read
         try:
             if not self._context.ledger.stopped:
                 reading = work(window)
         except Exception as error:  # noqa: BLE001 (whatever happens to this aggregation, the others go on)
+            reading.fail()
             self._context.failed(self._id, REST_LEFT, error)
         with self._lock:
             self._batches.extend(reading.batches)
             self._whole = self._whole and reading.whole
+            self._failed = self._failed or reading.failed
             self._open -= 1
             last = not self._open
         if last:
@@ -90,15 +93,15 @@ class AggregationPass:
     def _decide_aggregation(self) -> None:
         context = self._context
         if not self._whole:
-            if not context.ledger.stopped:
-                context.ledger.add(self._id, aggregation_tasks_failed=1)
+            self._undecided(failed=self._failed)
             return
         try:
             if (self._batches or context.repetition is not None) and not context.may_schedule():
+                self._undecided(failed=False)
                 return
             decision = self._decision()
         except Exception as error:  # noqa: BLE001 (as above)
-            context.ledger.add(self._id, aggregation_tasks_failed=1)
+            self._undecided(failed=True)
             context.failed(self._id, AGGREGATION_LEFT, error)
             return
         if isinstance(decision, Skip):
@@ -130,3 +133,11 @@ class AggregationPass:
             first = min(batches)
             example = f"{self._id}/{first.time}/{first.id}"
             context.observer.notify(BatchesLeftOut(self._id, context.aggregation, len(batches), example))
+
+    def _undecided(self, *, failed: bool) -> None:
+        """Nobody knows whether an aggregation is due: something failed, or the run is to stop before that."""
+        ledger = self._context.ledger
+        if failed:
+            ledger.add(self._id, aggregation_tasks_failed=1)
+        elif not ledger.superseded:
+            ledger.add(self._id, aggregation_tasks_left=1)

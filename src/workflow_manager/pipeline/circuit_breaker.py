@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from workflow_manager.errors import CircuitOpenError, explain
+from workflow_manager.errors import CircuitOpenError, explain, location
 from workflow_manager.ports import Bucket
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class CircuitBreaker:
     def _tried(self, operation: str, name: str, call: Callable[[], T], *, sends: bool = True) -> T:
         begun = self._policy.clock()
         if self._given_up:
-            where = f"{self.url}/{name!r}" if name else self.url
+            where = location(self.url, name)
             raise CircuitOpenError(operation, where, f"the bucket was given up, as {self._given_up}")
         try:
             result = call()

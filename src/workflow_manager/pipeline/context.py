@@ -48,11 +48,15 @@ class RunContext:
     memory: MemoryBudget = field(default_factory=MemoryBudget)
 
     def may_schedule(self) -> bool:
-        """Whether no other run is at work. Markers are read only after this: another's are seen, then."""
-        if self.permission.granted():
-            return True
-        self.ledger.leave_to_another()
-        return False
+        """Whether we hold the lease. Markers are read only after this: another's are seen, then."""
+        try:
+            holder = self.permission.holder()
+        except Exception as error:  # noqa: BLE001 (whatever it is, nothing may be scheduled without a lease)
+            self.ledger.stop(f"the lease could not be taken: {explain(error)}", Kind.LEASE)
+            return False
+        if holder is not None:
+            self.ledger.leave_to_another(holder)
+        return holder is None
 
     def failed(self, aggregation: str, consequence: str, error: Exception) -> None:
         """Something could not be read; say what that leaves undone."""

@@ -22,17 +22,25 @@ from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.repeating import intake_again
 from workflow_manager.pipeline.splitting import RangeListing, Split
 
-INTAKE_LEFT = "the intake of its batches is left to the next run"
-AGGREGATION_LEFT = "its aggregation is left to the next run"
-REST_LEFT = "the rest of its batches, and its aggregation, are left to the next run"
+INTAKE_LEFT = "the intake of its batches is left for the next run"
+AGGREGATION_LEFT = "its aggregation is left for the next run"
+REST_LEFT = "the rest of its batches, and its aggregation, are left for the next run"
 
 
 @dataclass(slots=True)
 class Reading:
-    """What became of a range: the batches to aggregate, and whether all was read that they depend on."""
+    """What became of a range: the batches to aggregate, and whether all was read that they depend on.
+
+    If it was not, either something `failed`, or the run is to stop.
+    """
 
     batches: list[Batch] = field(default_factory=list)
     whole: bool = True
+    failed: bool = False
+
+    def fail(self) -> None:
+        """Something could not be read."""
+        self.whole, self.failed = False, True
 
 
 class HoursReader:
@@ -65,7 +73,7 @@ class HoursReader:
                     break
                 self._hour(hour, ingested, validated)
         except StorageError as error:
-            self._reading.whole = False
+            self._reading.fail()
             context.failed(self._id, REST_LEFT, error)
         finally:
             self._malformed.report(context.ledger, context.observer)
@@ -130,7 +138,7 @@ class HoursReader:
             strays = self._malformed.strays(context.peer)
             yield from by_hour(pages, self._prefix, context.peer_infix, strays)
         except StorageError as error:
-            self._reading.whole = False
+            self._reading.fail()
             context.failed(self._id, AGGREGATION_LEFT, error)
 
     def _can_be_marked(self, batch: Batch) -> bool:

@@ -6,30 +6,53 @@ what has been written, so that of two runs at least one sees the other, whatever
 object is ever replaced or taken over, and one that a killed run has left behind ends by itself.
 """
 
+import math
+import os
 import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from workflow_manager.core.names import MARKER_PREFIX
+from workflow_manager.core.lease_names import LONGEST, SKEW, LeaseHolder, LeaseName, lease_prefix
 from workflow_manager.errors import StorageError
-from workflow_manager.ports import Bucket
+from workflow_manager.observe.stop_events import LeaseIgnored
+from workflow_manager.ports import Bucket, Observer
 
-SKEW = 30.0  # seconds that the clocks of two machines may be apart
 RENEWALS = 4  # times in a lease's duration that it is renewed
 TRIES = 6  # of runs that began at the same moment, before one leaves the work to the other
 FIRST_PAUSE = 0.2  # seconds; doubled each time, and a random part of it taken
 SETTLED = 10.0  # seconds after which another's lease is not one that was begun at the same moment
+KEPT = 86400.0  # seconds that a lease is kept after its end, for people to look at
+# Old leases that one run removes: a killed run leaves no more than three, and renewals come first.
+MOST_REMOVED = 20
+
+
+class LeaseExpiry:
+    """When a lease runs out, on the monotonic clock; never, while there is none.
+
+    The lease moves it with each renewal, and whoever may do something only under the lease asks it.
+    """
+
+    def __init__(self) -> None:
+        self._time = math.inf
+
+    def __call__(self) -> float:
+        """The time as of now."""
+        return self._time
+
+    def move(self, time: float) -> None:
+        """From now on it is this time."""
+        self._time = time
 
 
 class Permission(Protocol):
     """Whether this run may schedule."""
 
-    def granted(self) -> bool:
-        """Whether no other run is at work; waits until that is known. Raises if it cannot be."""
+    def holder(self) -> LeaseHolder | None:
+        """Which other run holds the lease, if one does; waits until that is known. Raises if it cannot be."""
         ...
 
     def lasting(self) -> bool:
@@ -40,9 +63,9 @@ class Permission(Protocol):
 class NoLease:
     """For dry runs, and for those who want no lease."""
 
-    def granted(self) -> bool:
+    def holder(self) -> LeaseHolder | None:
         """See Permission."""
-        return True
+        return None
 
     def lasting(self) -> bool:
         """See Permission."""
@@ -61,20 +84,28 @@ class Lease:
         store: Bucket,
         scope: str,
         duration: float,
+        observer: Observer,
         *,
+        expiry: LeaseExpiry | None = None,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if not 0 < duration <= LONGEST:
+            raise ValueError(f"a lease holds for up to {LONGEST:g} s, not for {duration:g} s")
         self._store = store
-        self._prefix = f"{MARKER_PREFIX}workflow-manager-lease-{scope}-"
+        self._scope = scope
         self._duration = duration
+        self._observer = observer
+        self._expiry = expiry or LeaseExpiry()
         self._wall = wall
         self._sleep = sleep
-        self._owner = f"{int(wall()):012}-{uuid.uuid4().hex}"
+        self._begun = int(wall())
+        self._run = uuid.uuid4().hex
         self._keys: list[str] = []
-        self._expires = 0.0
+        self._ignored: set[str] = set()
         self._known = threading.Event()
         self._ending = threading.Event()
+        self._holder: LeaseHolder | None = None
         self._granted = False
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="lease", daemon=True)
@@ -83,45 +114,50 @@ class Lease:
         """Try to take the lease, in the background."""
         self._thread.start()
 
-    def granted(self) -> bool:
+    def holder(self) -> LeaseHolder | None:
         """See Permission."""
         self._known.wait()
         if self._error is not None:
             raise self._error
-        return self._granted
+        return self._holder
 
     def lasting(self) -> bool:
         """See Permission."""
-        return time.monotonic() < self._expires
+        return self._granted and time.monotonic() < self._expiry()
 
     def end(self) -> None:
         """Give the lease back. If that fails, it ends by itself."""
         self._ending.set()
         self._thread.join()
+        self._expiry.move(math.inf)
 
     def _work(self) -> None:
         try:
-            self._granted = self._take()
+            self._holder = self._take()
+            self._granted = self._holder is None
         except Exception as error:  # noqa: BLE001 (raised again where permission is asked for)
             self._error = error
         finally:
             self._known.set()
+        if self._granted:
+            self._remove_old()
         while self._granted and not self._ending.wait(self._duration / RENEWALS):
             with suppress(StorageError):  # the next renewal may succeed; until then it lasts as it did
                 self._write()
         self._remove(self._keys)
 
-    def _take(self) -> bool:
+    def _take(self) -> LeaseHolder | None:
+        """None if the lease is ours now, or else whose it is."""
         for attempt in range(TRIES):
             self._write()
-            others = self._others()
+            others = list(self._others())
             if not others:
-                return True
+                return None
             self._remove(self._keys)
-            if any(self._wall() - begun > SETTLED for begun in others):
-                return False
+            if attempt == TRIES - 1 or any(self._wall() - other.begun > SETTLED for other in others):
+                break
             self._sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 (no secret)
-        return False
+        return max(others).holder()
 
     def _write(self) -> None:
         """Write a lease that holds from now, and remove those that are older than the one before it.
@@ -130,19 +166,46 @@ class Lease:
         show what is written now nor what is removed now, but it shows what stays all the while.
         """
         begun = time.monotonic()
-        key = f"{self._prefix}{int(self._wall() + self._duration):012}-{self._owner}"
-        self._store.put(key, b"a run of workflow-manager is at work until the time in this name\n")
-        self._expires = begun + self._duration
-        if key not in self._keys:
+        until = int(self._wall() + self._duration)
+        name = LeaseName(until, self._begun, self._run, os.getpid(), os.uname().nodename)
+        key = name.key(self._scope)
+        if key not in self._keys:  # now, as one that could not be written may be there nevertheless
             self._keys.append(key)
+        self._store.put(key, b"a run of workflow-manager holds the lease until the time in this name\n")
+        self._expiry.move(begun + self._duration)
         self._remove(self._keys[:-2])
 
-    def _others(self) -> list[float]:
-        """When the other runs began whose leases hold; in seconds since 1970."""
-        after = f"{self._prefix}{int(self._wall() - SKEW):012}"
-        keys = (key for page in self._store.list_keys(self._prefix, after) for key in page)
-        owners = (key.removeprefix(self._prefix).partition("-")[2] for key in keys)
-        return [float(owner.partition("-")[0]) for owner in owners if owner and owner != self._owner]
+    def _others(self) -> Iterator[LeaseName]:
+        """The leases of other runs that hold."""
+        now = self._wall()
+        prefix = lease_prefix(self._scope)
+        for page in self._store.list_keys(prefix, f"{prefix}{int(now - SKEW):012}"):
+            for key in page:
+                name = LeaseName.parse(key, self._scope)
+                if name is None or name.holds_too_long(now):
+                    self._ignore(key, "its name is not a lease's" if name is None else "")
+                elif name.run != self._run:
+                    yield name
+
+    def _ignore(self, key: str, problem: str) -> None:
+        """Say that an object is no lease that could be honoured: once, however often it is seen."""
+        problem = problem or (
+            "it ends more than 1 h from now, which no lease does; check the machines' clocks"
+        )
+        if key not in self._ignored:
+            self._ignored.add(key)
+            self._observer.notify(LeaseIgnored(self._store.url, key, problem))
+
+    def _remove_old(self) -> None:
+        """Remove what killed runs have left behind, if their leases ended long ago."""
+        prefix = lease_prefix(self._scope)
+        begun = time.monotonic()
+        with suppress(StorageError):  # the next run may be able to
+            old = self._store.list_keys(prefix, "", f"{prefix}{int(self._wall() - KEPT):012}")
+            for key in next(iter(old), ())[:MOST_REMOVED]:
+                if time.monotonic() - begun > self._duration / RENEWALS:
+                    return  # a renewal is due
+                self._store.delete(key)
 
     def _remove(self, keys: Sequence[str]) -> None:
         with suppress(StorageError):  # what is left ends by itself; the next may take as long to fail

@@ -3,9 +3,10 @@
 import threading
 from dataclasses import replace
 
+from workflow_manager.core.lease_names import LeaseHolder
 from workflow_manager.core.report import Failure, Figures, Kind, RunReport
 from workflow_manager.core.task_messages import AggregationTask, Task
-from workflow_manager.observe.events import RunStopping, RunSuperseded
+from workflow_manager.observe.stop_events import RunStopping, RunSuperseded
 from workflow_manager.ports import Observer
 
 SHOWN_FAILURES = 20
@@ -26,7 +27,8 @@ class Ledger:
         self._failures: list[Failure] = []
         self._failed = dict.fromkeys(Kind, 0)
         self._stopped = ""
-        self._superseded = False
+        self._interrupted = False
+        self._superseded_by: LeaseHolder | None = None
 
     def add(self, aggregation: str, **counts: int) -> None:
         """Add to the figures of an aggregation, by the names of the fields of `Figures`."""
@@ -60,27 +62,57 @@ class Ledger:
             if len(self._failures) < SHOWN_FAILURES:
                 self._failures.append(Failure(aggregation, message))
 
-    def stop(self, reason: str) -> None:
-        """Start nothing new from now on; what is in flight is finished. The first reason stays."""
-        with self._lock:
-            first = not self._stopped
-            self._stopped = self._stopped or reason
-        if first:
-            self._observer.notify(RunStopping(reason))
+    def leave(self, task: Task) -> None:
+        """A task that is due was not tried, as the run is to stop; the next run does it."""
+        if isinstance(task, AggregationTask):
+            self.add(task.aggregation, aggregation_tasks_left=1)
+        else:
+            self.add(task.aggregation, intake_tasks_left=1)
 
-    def leave_to_another(self) -> None:
-        """Another run is at work on the same; end without doing anything, and without having failed."""
+    def stop(self, reason: str, failure: Kind | None = None) -> None:
+        """Start nothing new from now on; what is in flight is finished. The first reason stays.
+
+        `failure` is the kind of failure that the reason is, if it is none that is on record already.
+        """
         with self._lock:
-            first = not self._superseded
-            self._superseded = True
-            self._stopped = self._stopped or "another run is at work"
+            first = self._stop(reason)
+        if first and failure is not None:
+            self.fail("", failure, reason)
         if first:
-            self._observer.notify(RunSuperseded())
+            self._observer.notify(RunStopping(reason, interrupted=False))
+
+    def interrupt(self, reason: str) -> None:
+        """As `stop`, but because someone wants the run to end. That is no failure."""
+        with self._lock:
+            first = self._stop(reason)
+            self._interrupted = self._interrupted or first
+        if first:
+            self._observer.notify(RunStopping(reason, interrupted=True))
+
+    def leave_to_another(self, holder: LeaseHolder) -> None:
+        """Another run holds the lease; end without doing anything, and without having failed."""
+        with self._lock:
+            first = self._superseded_by is None
+            self._superseded_by = self._superseded_by or holder
+            self._stop("another run holds the lease")
+        if first:
+            self._observer.notify(RunSuperseded(holder.host, holder.process, holder.until))
+
+    def _stop(self, reason: str) -> bool:
+        """Whether this is the first reason. Needs the lock."""
+        first = not self._stopped
+        self._stopped = self._stopped or reason
+        return first
 
     @property
     def stopped(self) -> str:
         """Why the run is to stop, or nothing."""
         return self._stopped
+
+    @property
+    def superseded(self) -> bool:
+        """Whether everything is left to another run."""
+        return self._superseded_by is not None
 
     def report(self, runtime_seconds: float) -> RunReport:
         """The outcome so far; what happens from now on does not change it."""
@@ -92,5 +124,6 @@ class Ledger:
                 dict(self._failed),
                 self._stopped,
                 runtime_seconds,
-                superseded=self._superseded,
+                interrupted=self._interrupted,
+                superseded_by=self._superseded_by,
             )

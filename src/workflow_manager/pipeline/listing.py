@@ -8,7 +8,7 @@ from typing import NamedTuple
 from workflow_manager.core.batches import HourOfNames
 from workflow_manager.core.names import MARKERS, day_prefix, hour_begin, hour_of, marker_hour
 from workflow_manager.core.windows import DAY, Window, floor
-from workflow_manager.errors import StorageError
+from workflow_manager.errors import StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Bucket
 
@@ -64,7 +64,7 @@ def in_order(store: Bucket, keys: KeyRange) -> Iterator[Sequence[str]]:
         if not _ordered([last, *page]):
             raise StorageError(
                 "list",
-                f"{store.url} under {keys.prefix!r}",
+                location(store.url, keys.prefix),
                 "the listing is not in the order of the keys' bytes",
                 "this kind of storage cannot be used",
             )

@@ -20,6 +20,7 @@ from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
 from workflow_manager.errors import CircuitOpenError, explain
 from workflow_manager.observe.events import MarkerFailed
+from workflow_manager.observe.wording import AGAIN
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Bucket, Observer
@@ -28,6 +29,7 @@ TRIES = 3
 FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that many do not retry at once
 MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops publishing
 FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
+UNMARKED = f"published, but its marker could not be written; {AGAIN}"
 AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
 
 
@@ -122,7 +124,15 @@ class MarkerWriter:
         self._stage.drain()
 
     def _mark(self, task: Task, trace_id: str, topic: str) -> None:
-        marked = self._write(task, record_of(task, trace_id, topic, datetime.now(UTC), self._writer))
+        try:
+            marked = self._write(task, record_of(task, trace_id, topic, datetime.now(UTC), self._writer))
+        except BaseException as error:
+            # Nothing can be marked any more, and whoever waits for room must come to know.
+            try:
+                self._ledger.stop(f"markers can no longer be written: {error!r}", Kind.MARKER)
+            finally:
+                self._unmarked_limit.give_back(1, marked=False)
+            raise
         # One that will not be marked keeps its room, as long as the run goes on in spite of it.
         if marked or self._unmarked > MOST_UNMARKED:
             self._unmarked_limit.give_back(1, marked=marked)
@@ -150,11 +160,9 @@ class MarkerWriter:
 
     def _give_up(self, task: Task, error: Exception) -> None:
         self._observer.notify(MarkerFailed(task, explain(error)))
-        self._ledger.fail_task(task, Kind.MARKER, f"a task was published but not marked: {explain(error)}")
+        self._ledger.fail_task(task, Kind.MARKER, f"{UNMARKED}: {explain(error)}")
         with self._lock:
             self._unmarked += 1
             too_many = self._unmarked == MOST_UNMARKED
         if too_many:
-            self._ledger.stop(
-                f"{MOST_UNMARKED} tasks were published but could not be marked, and each will be repeated"
-            )
+            self._ledger.stop(f"the markers of {MOST_UNMARKED} published tasks could not be written; {AGAIN}")

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from workflow_manager.core.report import Kind
-from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
-from workflow_manager.errors import MessageTooLargeError, QueueError, explain
+from workflow_manager.core.task_messages import IntakeTask, Task
+from workflow_manager.errors import QueueError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
-from workflow_manager.observe.wording import describe
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.mark import MarkerWriter
+from workflow_manager.pipeline.message_limits import MessageLimits
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
 
@@ -44,7 +44,7 @@ class Publisher:
     """Publishes tasks and hands those that the queue has acknowledged on to be marked.
 
     One message that fails does not fail its neighbours. A queue that refuses several
-    requests in a row is given up for this run: the tasks stay due, and the next run tries.
+    requests in a row is given up for this run: tasks that were not tried are left for the next run.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Publisher:
     ) -> None:
         self._permission = permission
         self._queue = queue
+        self._limits = MessageLimits(queue)
         self._topics = topics
         self._marker = marker
         self._ledger = ledger
@@ -74,16 +75,15 @@ class Publisher:
             self._stage.submit(self._publish, request)
 
     def drain(self) -> None:
-        """Wait until every task is acknowledged or has failed."""
+        """Wait until every task is acknowledged, has failed, or is left for the next run."""
         self._stage.drain()
 
     def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
-        limit = self._queue.limits.message_bytes
         for task in tasks:
             trace_id = str(uuid.uuid4())
             body = task.message(trace_id)
-            if len(body) > limit:
-                self._failed(task, _too_large(task, len(body), limit))
+            if error := self._limits.refusal(task, self._topics.of(task), len(body)):
+                self._failed(task, error)
             else:
                 yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker))
 
@@ -101,13 +101,13 @@ class Publisher:
     def _send(self, request: Sequence[Outgoing]) -> int:
         """How many of the tasks were published, and will be marked."""
         topic = self._topics.of(request[0].task)
-        if not self._permission.lasting():
+        if not self._ledger.stopped and not self._permission.lasting():
             self._ledger.stop(
-                "the lease has run out and could not be renewed, so that another run may be at work"
+                "the lease ran out and could not be renewed, so another run may hold it now", Kind.LEASE
             )
-        if stopped := self._ledger.stopped:
+        if self._ledger.stopped:
             for out in request:
-                self._failed(out.task, QueueError("publish to", f"topic {topic}", f"not tried: {stopped}"))
+                self._ledger.leave(out.task)
             return 0
         taken = []
         for out, error in zip(request, self._outcomes(topic, request), strict=True):
@@ -123,9 +123,11 @@ class Publisher:
 
     def _outcomes(self, topic: str, request: Sequence[Outgoing]) -> Sequence[QueueError | None]:
         try:
-            outcomes = self._queue.publish(topic, [out.message for out in request])
+            outcomes = list(self._queue.publish(topic, [out.message for out in request]))
         except Exception as error:  # noqa: BLE001 (whatever a queue raises, its neighbours go on)
             outcomes = [_as_queue_error(error, topic)] * len(request)
+        if len(outcomes) != len(request):
+            outcomes = [_unclear(topic, len(outcomes), len(request))] * len(request)
         if any(outcome is None for outcome in outcomes):
             with self._lock:
                 self._refusals = 0
@@ -145,7 +147,10 @@ class Publisher:
 
 
 def requests(outgoing: Iterable[Outgoing], limits: Limits) -> Iterator[list[Outgoing]]:
-    """Group messages, in order, into requests that the queue takes: none is empty or over a limit."""
+    """Group messages, in order, into requests that the queue takes: none is empty or over a limit.
+
+    A message that is longer than a request may be, since its topic takes more, goes alone.
+    """
     request: list[Outgoing] = []
     size = 0
     for out in outgoing:
@@ -159,21 +164,19 @@ def requests(outgoing: Iterable[Outgoing], limits: Limits) -> Iterator[list[Outg
         yield request
 
 
+def _unclear(topic: str, outcomes: int, messages: int) -> QueueError:
+    return QueueError(
+        "publish to",
+        f"topic {topic}",
+        f"the queue gave {outcomes} outcomes for {messages} messages, so nobody can say which it has taken",
+        "report this to the authors of the queue's adapter",
+    )
+
+
 def _as_queue_error(error: Exception, topic: str) -> QueueError:
     if isinstance(error, QueueError):
         return error
     return QueueError("publish to", f"topic {topic}", explain(error))
-
-
-def _too_large(task: Task, size: int, limit: int) -> MessageTooLargeError:
-    return MessageTooLargeError(
-        "publish",
-        describe(task),
-        f"its message has {size} bytes, and the queue takes at most {limit}",
-        "aggregate shorter windows: lower --aggregation-period, on both processors alike"
-        if isinstance(task, AggregationTask)
-        else "the names of the aggregation and the batch are too long for this queue",
-    )
 
 
 class DryRunPublisher:

@@ -1,6 +1,7 @@
 """A whole run: list, find batches, plan, publish, mark."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -19,10 +20,11 @@ from workflow_manager.observe.events import (
     RunStarted,
 )
 from workflow_manager.observe.marker_events import MarkersUnreadable
+from workflow_manager.observe.stop_events import TasksLeft
 from workflow_manager.pipeline.aggregation import AggregationPass
 from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, CircuitBreaker
 from workflow_manager.pipeline.context import RunContext, TaskSink
-from workflow_manager.pipeline.lease import Lease, NoLease, Permission
+from workflow_manager.pipeline.lease import Lease, LeaseExpiry, NoLease, Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.listing import aggregations
 from workflow_manager.pipeline.malformed import MalformedNames
@@ -54,10 +56,14 @@ class Workers:
 
 
 class LeaseTerms(NamedTuple):
-    """Runs of the same `scope` exclude each other; a lease holds for `duration` seconds unless renewed."""
+    """Runs of the same `scope` exclude each other; a lease holds for `duration` seconds unless renewed.
+
+    `expiry` tells the queue until when it may try to publish.
+    """
 
     scope: str
     duration: float
+    expiry: LeaseExpiry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,13 @@ class Scheduler:
         )
         self._begin = time.monotonic()
 
-    def stop(self, reason: str) -> None:
-        """Start nothing new; `run` returns when what is in flight is finished and marked."""
-        self._ledger.stop(reason)
+    def interrupt(self, reason: str) -> None:
+        """Start nothing new; `run` returns when what is in flight is finished and marked. No failure."""
+        self._ledger.interrupt(reason)
+
+    def time_out(self, reason: str) -> None:
+        """As `interrupt`, for a run that takes longer than it may, which is a failure."""
+        self._ledger.stop(reason, Kind.TIMEOUT)
 
     def progress(self) -> RunReport:
         """What has become of the run so far; for one that has to be given up."""
@@ -120,6 +130,11 @@ class Scheduler:
         else:
             self._work()
         report = self.progress()
+        total = report.total()
+        if total.intake_tasks_left or total.aggregation_tasks_left:
+            self._observer.notify(
+                TasksLeft(total.intake_tasks_left, total.aggregation_tasks_left, report.stopped)
+            )
         self._observer.notify(RunFinished(report))
         return report
 
@@ -135,15 +150,21 @@ class Scheduler:
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
             permission = self._permission(ending)
             sink = self._sink(marker, permission)
-            ending.callback(marker.drain)
-            ending.callback(sink.drain)
-            ending.callback(listing.drain)
+            ending.callback(self._drain, marker.drain, Kind.MARKER)
+            ending.callback(self._drain, sink.drain, Kind.PUBLISH)
+            ending.callback(self._drain, listing.drain, Kind.LISTING)
             try:
                 self._start_aggregations(self._context(sink, permission), listing)
             except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
                 self._failed(
-                    Kind.LISTING, "aggregations that were not found yet are left to the next run", error
+                    Kind.LISTING, "aggregations that were not found yet are left for the next run", error
                 )
+
+    def _drain(self, drain: Callable[[], None], kind: Kind) -> None:
+        try:
+            drain()
+        except Exception as error:  # noqa: BLE001 (a fault of ours; what was done is still reported)
+            self._failed(kind, "some tasks may be left for the next run", error)
 
     def _start_aggregations(self, context: RunContext, listing: Stage) -> None:
         count = 0
@@ -151,6 +172,8 @@ class Scheduler:
         try:
             named = self._spec.aggregations
             for aggregation in aggregations(context.ingestion) if named is None else named:
+                if context.ledger.stopped:
+                    break
                 if problem := aggregation_problem(aggregation):
                     malformed.add(context.ingestion, [Malformed(f"{aggregation}/", problem)])
                     continue
@@ -164,7 +187,7 @@ class Scheduler:
         terms = self._spec.lease
         if terms is None or self._queue is None:
             return NoLease()
-        lease = Lease(self._lease_bucket, terms.scope, terms.duration)
+        lease = Lease(self._lease_bucket, terms.scope, terms.duration, self._observer, expiry=terms.expiry)
         lease.begin()
         ending.callback(lease.end)
         return lease

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
 from typing import ParamSpec
 
 P = ParamSpec("P")
@@ -36,17 +37,18 @@ class Stage:
         self._outstanding = 0
         self._drained = False
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
 
     def submit(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Have `call` run soon.
 
-        An error that a call does not deal with itself is raised by the next `submit`, and by `drain`.
+        An error that a call does not deal with itself is raised by every `submit` that waits or is still
+        to come, and by `drain`. Calls that were submitted before are made nevertheless.
         """
         with self._lock:
             if self._full and self._outstanding >= self._full:
-                self._room.wait_for(lambda: self._outstanding <= self._roomy)
-            if self._error is not None:
-                raise self._error
+                self._room.wait_for(lambda: self._error is not None or self._outstanding <= self._roomy)
+            self._raise_error()
             self._outstanding += 1
             self._waiting.append(partial(call, *args, **kwargs))
             if self._idle >= len(self._waiting):
@@ -62,8 +64,12 @@ class Stage:
             self._work.notify_all()
         for thread in self._threads:
             thread.join()
+        self._raise_error()
+
+    def _raise_error(self) -> None:
         if self._error is not None:
-            raise self._error
+            # With its own traceback, which would grow with each submitter that raises it.
+            raise self._error.with_traceback(self._traceback)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}", daemon=True)
@@ -92,8 +98,11 @@ class Stage:
         """The next call for a thread that has `done` one, if any; None if there will be no more."""
         with self._lock:
             self._outstanding -= done
-            self._error = self._error or error
-            if self._full and self._outstanding <= self._roomy:
+            if error is not None and self._error is None:
+                self._error, self._traceback = error, error.__traceback__
+            if self._error is not None:
+                self._room.notify_all()  # nobody submits any more, so nobody would wake the next
+            elif self._full and self._outstanding <= self._roomy:
                 self._room.notify()
             if not self._outstanding:
                 self._end.notify_all()

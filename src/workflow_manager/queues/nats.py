@@ -26,6 +26,7 @@ T = TypeVar("T")
 _SCHEMES = ("nats", "tls", "ws", "wss")
 _CONNECT_TRIES = 3
 _CONNECT_PAUSE = 1  # second
+_CLOSE_SECONDS = 1.0
 
 
 class NatsQueue:
@@ -149,12 +150,19 @@ class NatsQueue:
         except NoServersError as error:
             raise (told[0] if told else error) from error
         except BaseException:
-            await client.close()  # it leaves what it has begun
+            # It leaves what it has begun, and waits for ever for the end of a handshake that has failed.
+            with suppress(TimeoutError, OSError):
+                await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
             raise
         return client
 
     def _run(self, operation: str, subject: str, work: Coroutine[Any, Any, T]) -> T:
         """Do asynchronous work on the client's thread, and translate what it raises."""
+        begun = time.monotonic()
+        left = self._retry_policy.deadline(begun) - begun
+        if left <= 0:
+            work.close()
+            raise QueueError(operation, subject, "there was no time left to send the request")
         with self._lock:
             if self._loop is None:
                 runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -163,7 +171,7 @@ class NatsQueue:
                 self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(self._retry_policy.total_timeout)
+            return future.result(left)
         except Exception as error:
             future.cancel()
             raise _error(operation, subject, error) from error

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
 from workflow_manager import flag_types
@@ -34,8 +34,12 @@ _ACK_SECONDS = 600
 _MESSAGES = 1000
 _AROUND = 20
 _REQUEST_BYTES = (10_000_000 - _MESSAGES * _AROUND) * 3 // 4
+_SUBSCRIBED = "find the subscriptions of"
 _PERMISSIONS = {
     "find": "pubsub.topics.get (roles/pubsub.viewer), which only this check needs",
+    _SUBSCRIBED: (
+        "pubsub.topics.get and pubsub.subscriptions.get (roles/pubsub.viewer), which only this check needs"
+    ),
     "publish to": "pubsub.topics.publish (roles/pubsub.publisher)",
     "create": "pubsub.topics.create (roles/pubsub.editor)",
     "create a subscription for": (
@@ -106,18 +110,58 @@ class PubSubQueue:
         return [None] * len(messages)
 
     def check(self, topic: str) -> str:
-        """See TaskQueue."""
+        """See TaskQueue. A topic without a subscription is an error: its messages would be lost."""
         project, name = self._parts(topic)
         with self._translated("find", topic):
             request = Request("GET", f"/v1/{quote(f'projects/{project}/topics/{name}')}")
             answer = self._service.send(request, _FOUND_OR_NOT if self._creates else _OK)
-        if answer.status == HTTPStatus.NOT_FOUND:
-            return "the first run will create the topic"
-        return f"the topic is there, as {self._who()}"
+        exists = answer.status != HTTPStatus.NOT_FOUND
+        with self._translated(_SUBSCRIBED, topic):
+            try:
+                subscribed = self._subscribed(topic, exists=exists)
+            except CloudError as error:
+                if error.status != HTTPStatus.FORBIDDEN:
+                    raise
+                subscribed = (
+                    f"its subscriptions cannot be read: grant {self._who()} {_PERMISSIONS[_SUBSCRIBED]}"
+                )
+        if not exists:
+            return f"the first run will create the topic; {subscribed}"
+        return f"the topic exists, as {self._who()}; {subscribed}"
 
     def close(self) -> None:
         """See TaskQueue."""
         self._service.close()
+
+    def _subscribed(self, topic: str, *, exists: bool) -> str:
+        """Who gets the messages of a topic; raises QueueError if nobody does, and CloudError."""
+        project, name = self._parts(topic)
+        path, own = f"projects/{project}/topics/{name}", f"projects/{project}/subscriptions/{name}"
+        listed = self._get(f"{path}/subscriptions") if exists else None
+        there: list[str] = (listed or {}).get("subscriptions", [])
+        if own in there or (there and not self._creates):
+            return f"subscriptions: {', '.join(there)}"
+        # To create one that exists already, on another topic, does nothing.
+        found = self._get(own)
+        if found is not None and found.get("topic") != path:
+            raise QueueError(
+                "use",
+                f"topic {topic}",
+                f"the subscription {own} belongs to the topic {found.get('topic')}, not to this one",
+                "delete the subscription and create it for this topic; its tasks would be lost",
+            )
+        if self._creates:
+            return f"the first run will create the subscription {own}"
+        raise QueueError(
+            "use",
+            f"topic {topic}",
+            "no subscription belongs to it, so its tasks would be lost",
+            "create one, or give --gcp-pubsub-create-topics",
+        )
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        """A resource, or None if there is none of this name."""
+        return self._service.fetch(Request("GET", f"/v1/{quote(path)}"), _FOUND_OR_NOT, _resource)
 
     def _parts(self, topic: str) -> tuple[str, str]:
         """The project and the name of a topic."""
@@ -157,6 +201,18 @@ class PubSubQueue:
                 "or give --gcp-pubsub-create-topics"
             )
         return "check the names of the project and the topic" if error.status else ""
+
+
+def _resource(answer: Answer) -> dict[str, Any] | None:
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return None
+    try:
+        resource = json.loads(answer.body)
+    except ValueError:
+        resource = None
+    if not isinstance(resource, dict):
+        raise unfinished("is not a JSON object")
+    return resource
 
 
 def _check(count: int, answer: Answer) -> None:

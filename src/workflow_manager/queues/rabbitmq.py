@@ -5,7 +5,7 @@ marked persistent. One that no queue takes is returned, and so fails.
 """
 
 import logging
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from workflow_manager import flag_types
 from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, RetryPolicy, Settings
+from workflow_manager.queues.rabbitmq_publisher import SharedConnection
 
 if TYPE_CHECKING:
-    from pika import BlockingConnection, URLParameters
+    from pika import URLParameters
     from pika.adapters.blocking_connection import BlockingChannel
 
 _NOT_FOUND = 404
 
 
 class RabbitQueue:
-    """Publishes with confirms. pika's connections are for one thread each, so each thread has its own."""
+    """Publishes with confirms, over one connection for all threads."""
 
     kind: ClassVar[str] = "rabbitmq"
     options: ClassVar[tuple[Option, ...]] = (
@@ -38,12 +39,11 @@ class RabbitQueue:
     )
     limits: ClassVar[Limits] = Limits(messages=100, request_bytes=16_000_000, message_bytes=16_000_000)
 
-    def __init__(self, parameters: "URLParameters", *, declares: bool) -> None:
+    def __init__(self, parameters: "URLParameters", retry_policy: RetryPolicy, *, declares: bool) -> None:
         self._parameters = parameters
         self._declares = declares
-        self._mine = threading.local()
-        self._lock = threading.Lock()
-        self._connections: list[BlockingConnection] = []
+        self._retry_policy = retry_policy
+        self._shared = SharedConnection(parameters, retry_policy.total_timeout)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -61,79 +61,66 @@ class RabbitQueue:
         parameters.socket_timeout = settings.retry_policy.connect_timeout
         parameters.stack_timeout = settings.retry_policy.read_timeout
         parameters.blocked_connection_timeout = settings.retry_policy.read_timeout
-        return cls(parameters, declares=bool(settings.options.get("rabbitmq-declare-queues")))
+        declares = bool(settings.options.get("rabbitmq-declare-queues"))
+        return cls(parameters, settings.retry_policy, declares=declares)
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Declare the queues if the settings say so."""
         for topic in topics if self._declares else ():
-            with self._translated("declare", topic):
-                self._channel().queue_declare(topic, durable=True)
+            with self._session("declare", topic) as channel:
+                channel.queue_declare(topic, durable=True)
 
     def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
-        """See TaskQueue."""
-        from pika.exceptions import NackError, UnroutableError  # noqa: PLC0415 (as above)
-
-        outcomes: list[QueueError | None] = []
-        for message in messages:
-            try:
-                with self._translated("publish to", topic):
-                    self._send(topic, message)
-                outcomes.append(None)
-            except QueueError as error:
-                outcomes.append(error)
-                if not isinstance(error.__cause__, NackError | UnroutableError):
-                    # The connection is gone, and what was confirmed before is confirmed.
-                    return [*outcomes, *[error] * (len(messages) - len(outcomes))]
-        return outcomes
+        """See TaskQueue. What was confirmed before a connection broke is confirmed."""
+        operation = "publish to"
+        deadline = self._retry_policy.deadline(time.monotonic())
+        if time.monotonic() >= deadline:
+            raise QueueError(operation, f"queue {topic!r}", "there was no time left to send it")
+        try:
+            connection = self._shared.get(deadline - time.monotonic())
+        except Exception as error:
+            raise _error(operation, topic, error) from error
+        outcomes = connection.publish(topic, messages, max(0.0, deadline - time.monotonic()))
+        return [_error(operation, topic, outcome) if outcome else None for outcome in outcomes]
 
     def check(self, topic: str) -> str:
         """See TaskQueue."""
         if self._declares:
             return "the queue will be declared by the first run"
-        with self._translated("find", topic):
-            declared = self._channel().queue_declare(topic, passive=True)
+        with self._session("find", topic) as channel:
+            declared = channel.queue_declare(topic, passive=True)
         return f"tasks waiting in the queue: {declared.method.message_count}"
 
     def close(self) -> None:
         """See TaskQueue."""
-        from pika.exceptions import AMQPError  # noqa: PLC0415 (as above)
-
-        for connection in self._connections:
-            with suppress(AMQPError):
-                connection.close()
-
-    def _send(self, topic: str, message: Message) -> None:
-        from pika import BasicProperties, DeliveryMode  # noqa: PLC0415 (as above)
-
-        properties = BasicProperties(
-            content_type="application/json", delivery_mode=DeliveryMode.Persistent.value
-        )
-        self._channel().basic_publish("", topic, message.body, properties, mandatory=True)
-
-    def _channel(self) -> "BlockingChannel":
-        channel: BlockingChannel | None = getattr(self._mine, "channel", None)
-        if channel is None or not channel.is_open:
-            from pika import BlockingConnection  # noqa: PLC0415 (as above)
-
-            connection = BlockingConnection(self._parameters)
-            with self._lock:
-                self._connections.append(connection)
-            channel = connection.channel()
-            channel.confirm_delivery()
-            self._mine.channel = channel
-        return channel
+        self._shared.close()
 
     @contextmanager
-    def _translated(self, operation: str, topic: str) -> Iterator[None]:
-        from pika.exceptions import AMQPError, ChannelClosedByBroker, UnroutableError  # noqa: PLC0415 (as above)
+    def _session(self, operation: str, topic: str) -> Iterator["BlockingChannel"]:
+        """A channel on a connection of its own, for this thread; translates what is raised."""
+        from pika import BlockingConnection  # noqa: PLC0415 (only runs that use it should load it)
+        from pika.exceptions import AMQPError  # noqa: PLC0415 (as above)
 
         try:
-            yield
-        except (UnroutableError, ChannelClosedByBroker) as error:
-            cause, advice = "there is no such queue", "declare it, or give --rabbitmq-declare-queues"
-            if isinstance(error, ChannelClosedByBroker) and error.reply_code != _NOT_FOUND:
-                cause, advice = error.reply_text, "see the broker's settings"
-            raise QueueError(operation, f"queue {topic!r}", cause, advice) from error
+            connection = BlockingConnection(self._parameters)
+            try:
+                yield connection.channel()
+            finally:
+                with suppress(AMQPError):
+                    connection.close()
         except (AMQPError, OSError) as error:
-            advice = "is the broker up, does --rabbitmq-url name it, and may its user write to the queue?"
-            raise QueueError(operation, f"queue {topic!r}", repr(error), advice) from error
+            raise _error(operation, topic, error) from error
+
+
+def _error(operation: str, topic: str, error: Exception) -> QueueError:
+    from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError  # noqa: PLC0415 (as above)
+
+    cause = repr(error)
+    advice = "is the broker up, does --rabbitmq-url name it, and may its user write to the queue?"
+    if isinstance(error, NackError):
+        cause, advice = "the broker refused the message", "is the queue full (x-max-length, x-overflow)?"
+    elif isinstance(error, ChannelClosedByBroker) and error.reply_code != _NOT_FOUND:
+        cause, advice = error.reply_text, "see the broker's settings"
+    elif isinstance(error, UnroutableError | ChannelClosedByBroker):
+        cause, advice = "there is no such queue", "declare it, or give --rabbitmq-declare-queues"
+    return QueueError(operation, f"queue {topic!r}", cause, advice)

@@ -5,14 +5,25 @@ ID: what is published again within five minutes is delivered once.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import ClassVar, Self
 
-from workflow_manager.clouds import aws_batch_requests
+from workflow_manager.clouds import aws, aws_batch_requests
+from workflow_manager.clouds.http import CloudError
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, Settings, TopicLimit
 
 _ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]+:[A-Za-z0-9_-]{1,256}(\.fifo)?")
+_SUBSCRIBED = "find the subscriptions of"
+_MEMBER = re.compile("<member>(.*?)</member>", re.DOTALL)
+_PROTOCOL = re.compile("<Protocol>sqs</Protocol>")
+_SUBSCRIPTION = re.compile(
+    "<SubscriptionArn>(arn:[^<]*)</SubscriptionArn>"
+)  # has no ARN before it is confirmed
+_TOKEN = re.compile("<NextToken>([^<]+)</NextToken>")
+_RAW = re.compile(r"<key>RawMessageDelivery</key>\s*<value>true</value>")
+_MOST_PAGES = 10  # of 100 subscriptions, to look through for queues
 _DIALECT = aws_batch_requests.Dialect(
     service="sns",
     noun="topic",
@@ -21,7 +32,12 @@ _DIALECT = aws_batch_requests.Dialect(
     target="TopicArn",
     entry="PublishBatchRequestEntries.member",
     body="Message",
-    permissions={"publish to": "sns:Publish", "find": "sns:GetTopicAttributes, which only this check needs,"},
+    permissions={
+        "publish to": "sns:Publish",
+        "find": "sns:GetTopicAttributes, which a run needs only for messages over 256 KiB,",
+        "ask for the limit of": "sns:GetTopicAttributes",
+        _SUBSCRIBED: "sns:ListSubscriptionsByTopic and sns:GetSubscriptionAttributes",
+    },
 )
 
 
@@ -56,11 +72,63 @@ class SnsQueue:
         return self._sender.publish(topic, topic, messages)
 
     def check(self, topic: str) -> str:
-        """See TaskQueue."""
+        """See TaskQueue. A topic without an SQS queue that gets raw messages is an error."""
         self.prepare([topic])
-        self._sender.ask("find", topic, "GetTopicAttributes", {"TopicArn": topic})
-        return f"the topic is there, as {self._sender.who}"
+        limit = self._limit("find", topic)
+        try:
+            subscribed = self._subscribed(topic)
+        except QueueError as error:
+            refusal = error.__cause__
+            if not isinstance(refusal, CloudError) or refusal.status != HTTPStatus.FORBIDDEN:
+                raise
+            subscribed = f"its subscriptions cannot be read: {error.advice}"
+        return (
+            f"the topic exists, as {self._sender.who}; it takes messages of {limit.message_bytes} bytes "
+            f"({limit.setting}); {subscribed}"
+        )
+
+    def topic_limit(self, topic: str) -> TopicLimit:
+        """See TopicLimited."""
+        return self._limit("ask for the limit of", topic)
+
+    def _subscribed(self, topic: str) -> str:
+        """How many queues get the topic's messages, raw as workers read them; raises QueueError."""
+        queues = list(self._queues(topic))
+        if not queues:
+            raise QueueError(
+                "use",
+                f"topic {topic}",
+                "no SQS queue has a confirmed subscription to it, so its tasks would be lost",
+                "subscribe a queue, with raw message delivery",
+            )
+        for arn in queues:
+            fields = {"SubscriptionArn": arn}
+            if not _RAW.search(self._sender.ask(_SUBSCRIBED, topic, "GetSubscriptionAttributes", fields)):
+                raise QueueError(
+                    "use",
+                    f"topic {topic}",
+                    f"its subscription {arn} wraps messages, which workers cannot read",
+                    "set the subscription's attribute RawMessageDelivery to true",
+                )
+        return f"SQS queues with raw message delivery: {len(queues)}"
+
+    def _queues(self, topic: str) -> Iterator[str]:
+        """The ARNs of the confirmed subscriptions of SQS queues."""
+        fields = {"TopicArn": topic}
+        for _ in range(_MOST_PAGES):
+            answer = self._sender.ask(_SUBSCRIBED, topic, "ListSubscriptionsByTopic", fields)
+            for member in _MEMBER.findall(answer):
+                if _PROTOCOL.search(member) and (found := _SUBSCRIPTION.search(member)):
+                    yield aws.unescape(found[1])
+            token = _TOKEN.search(answer)
+            if token is None:
+                return
+            fields = {"TopicArn": topic, "NextToken": aws.unescape(token[1])}
 
     def close(self) -> None:
         """See TaskQueue."""
         self._sender.close()
+
+    def _limit(self, operation: str, topic: str) -> TopicLimit:
+        answer = self._sender.ask(operation, topic, "GetTopicAttributes", {"TopicArn": topic})
+        return aws_batch_requests.topic_limit(answer)

@@ -11,12 +11,13 @@ from typing import ClassVar, Self
 
 from workflow_manager.clouds import aws, aws_batch_requests
 from workflow_manager.errors import QueueError
-from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.ports import Limits, Message, Option, Settings, TopicLimit
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?")
 _URL = re.compile(r"<QueueUrl>([^<]+)</QueueUrl>")
 _FIND = "find"
 _LOOK = "look at"
+_ASK_LIMIT = "ask for the limit of"
 _DIALECT = aws_batch_requests.Dialect(
     service="sqs",
     noun="queue",
@@ -28,7 +29,8 @@ _DIALECT = aws_batch_requests.Dialect(
     permissions={
         "publish to": "sqs:SendMessage",
         _FIND: "sqs:GetQueueUrl",
-        _LOOK: "sqs:GetQueueAttributes, which only this check needs,",
+        _LOOK: "sqs:GetQueueAttributes, which a run needs only for messages over 256 KiB,",
+        _ASK_LIMIT: "sqs:GetQueueAttributes",
     },
 )
 
@@ -68,12 +70,25 @@ class SqsQueue:
     def check(self, topic: str) -> str:
         """See TaskQueue."""
         self.prepare([topic])
-        self._sender.ask(_LOOK, topic, "GetQueueAttributes", {"QueueUrl": self._url(topic)})
-        return f"the queue is there, as {self._sender.who}"
+        limit = self._limit(_LOOK, topic)
+        return (
+            f"the queue is there, as {self._sender.who}; "
+            f"it takes messages of {limit.message_bytes} bytes ({limit.setting})"
+        )
+
+    def topic_limit(self, topic: str) -> TopicLimit:
+        """See TopicLimited."""
+        return self._limit(_ASK_LIMIT, topic)
 
     def close(self) -> None:
         """See TaskQueue."""
         self._sender.close()
+
+    def _limit(self, operation: str, topic: str) -> TopicLimit:
+        fields = {"QueueUrl": self._url(topic), "AttributeName.1": aws_batch_requests.SIZE_ATTRIBUTE}
+        return aws_batch_requests.topic_limit(
+            self._sender.ask(operation, topic, "GetQueueAttributes", fields)
+        )
 
     def _url(self, topic: str) -> str:
         """The URL of a queue; one request for each that is given by its name."""

@@ -26,11 +26,11 @@ from workflow_manager.clouds.http import (
 )
 from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
 from workflow_manager.clouds.service import Service, require
-from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError
+from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
-_URL = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])")
+_URL = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/?")
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _ENDPOINT = "https://storage.googleapis.com"
 _LONGEST_KEY = 1024  # bytes, https://cloud.google.com/storage/docs/objects#naming
@@ -64,7 +64,7 @@ class GcsStore:
         if match is None:
             raise ConfigError([Mistake("", "", "not a bucket of Cloud Storage: gs://{name}")])
         emulator = settings.environ.get("STORAGE_EMULATOR_HOST", "")
-        return cls(url, match[1], *google.open_service(settings, _SCOPES, _ENDPOINT, emulator))
+        return cls(f"gs://{match[1]}", match[1], *google.open_service(settings, _SCOPES, _ENDPOINT, emulator))
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. One request for each 1,000 keys of the range."""
@@ -190,7 +190,7 @@ class GcsStore:
         try:
             yield
         except CloudError as error:
-            where = f"{self.url}/{name!r}" if name else self.url
+            where = location(self.url, name)
             who = self._who()
             advice = error.advice or _advice(error, operation, who)
             kind = AccessDeniedError if error.status == HTTPStatus.FORBIDDEN else StorageError

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError
+from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, escaped, location
 from workflow_manager.ports import Settings
 
 # Files of our own that are not objects, such as those that are still being written.
@@ -61,7 +61,7 @@ class LocalStore:
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if "\0" in path:
             raise ConfigError([Mistake("", "", "a directory's name cannot hold a NUL")])
-        return cls(os.path.normpath(path))
+        return cls(os.path.realpath(path))
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. Opens no directory that lies outside the range."""
@@ -231,7 +231,7 @@ class LocalStore:
     def _written(self, key: str, body: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         """A durable temporary file, the name that it is to get, and the directory that both are in."""
         if problem := self.unstorable(key):
-            raise StorageError("write", f"{self.url}/{key!r}", problem)
+            raise StorageError("write", location(self.url, key), problem)
         with self._directory(key, make=True) as (name, directory):
             temporary = RESERVED + uuid.uuid4().hex.encode()
             try:
@@ -252,10 +252,10 @@ class LocalStore:
             yield
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0, "check the disk and the directory")
-            where = f" ({os.fsdecode(error.filename)!r})" if error.filename else ""
-            subject = f"{self.url}/{name!r}" if name else self.url
+            where = f" ({escaped(os.fsdecode(error.filename))})" if error.filename else ""
+            cause = f"{error.strerror}{where}"
             kind = AccessDeniedError if error.errno in _FORBIDDEN else StorageError
-            raise kind(operation, subject, f"{error.strerror}{where}", advice) from error
+            raise kind(operation, location(self.url, name), cause, advice) from error
 
 
 def _is_object(name: bytes, directory: int) -> bool:

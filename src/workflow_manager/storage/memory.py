@@ -27,6 +27,7 @@ class MemoryStore:
         """The bucket of this URL in this process; raises ConfigError if an identity is given."""
         if settings.identity:
             raise ConfigError([Mistake("", "", "a bucket in memory has no identities")])
+        url = url.rstrip("/")
         with cls._opening:
             return cls._opened.setdefault(url, cls(url))
 

@@ -25,11 +25,11 @@ from workflow_manager.clouds.http import (
 )
 from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
 from workflow_manager.clouds.service import Service, require
-from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError
+from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
-_URL = re.compile(r"s3://([a-z0-9-]+)/([A-Za-z0-9._-]{3,255})")
+_URL = re.compile(r"s3://([a-z0-9-]+)/([A-Za-z0-9._-]{3,255})/?")
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _LONGEST_KEY = 1024  # bytes, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _KEYS = re.compile("<Key>([^<]*)</Key>")
@@ -80,7 +80,7 @@ class S3Store:
         # Names with dots match no wildcard certificate, so those stay in the path.
         endpoint = endpoint or f"https://s3.{aws.domain(region)}"
         service, who = aws.open_service(settings, "s3", region, endpoint)
-        return cls(url, path, service, who, partial(aws.caller, settings, region))
+        return cls(f"s3://{region}/{name}", path, service, who, partial(aws.caller, settings, region))
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. One request for each 1,000 keys behind `after`."""
@@ -205,7 +205,7 @@ class S3Store:
         try:
             yield
         except CloudError as error:
-            where = f"{self.url}/{name!r}" if name else self.url
+            where = location(self.url, name)
             advice = error.advice or _advice(error, operation, self._who)
             denied = error.status == HTTPStatus.FORBIDDEN and error.code not in _ADVICE
             kind = AccessDeniedError if denied else StorageError

@@ -1,0 +1,97 @@
+"""Events of runs that stop early, or leave the work to another run; see `events` for the rest."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from workflow_manager.observe.event import Event, Severity
+from workflow_manager.observe.wording import moment, quote, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopping(Event):
+    """The run starts nothing new; what is in flight is finished and marked. WARNING for a signal."""
+
+    name: ClassVar[str] = "run.stopping"
+    usual: ClassVar[Severity] = Severity.ERROR
+    reason: str
+    interrupted: bool
+
+    @property
+    def severity(self) -> Severity:
+        """That someone wants the run to end, as to drain a node, is no failure."""
+        return Severity.WARNING if self.interrupted else self.usual
+
+    @property
+    def message(self) -> str:
+        return f"stopping early: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunGivenUp(Event):
+    """What was in flight has not ended within the grace, and the process ends without it.
+
+    A WARNING if a signal began the end.
+    """
+
+    name: ClassVar[str] = "run.given_up"
+    usual: ClassVar[Severity] = Severity.ERROR
+    grace: str
+    interrupted: bool
+
+    @property
+    def severity(self) -> Severity:
+        """As of RunStopping."""
+        return Severity.WARNING if self.interrupted else self.usual
+
+    @property
+    def message(self) -> str:
+        return f"requests in flight have not ended within {self.grace}; what they publish may be repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSuperseded(Event):
+    """Another run holds the lease on the same buckets, and everything is left to it."""
+
+    name: ClassVar[str] = "run.superseded"
+    usual: ClassVar[Severity] = Severity.WARNING
+    host: str
+    process: int
+    until: datetime
+
+    @property
+    def message(self) -> str:
+        return (
+            f"another run holds the lease: process {self.process} on {self.host}, until {moment(self.until)}"
+            " unless it renews it; everything is left to that run. If it was killed, its lease ends by itself"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseIgnored(Event):
+    """An object is named like a lease, but no lease can be so; the run goes on as if it was not there."""
+
+    name: ClassVar[str] = "lease.ignored"
+    usual: ClassVar[Severity] = Severity.WARNING
+    bucket: str
+    key: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return f"ignored the lease {quote(self.key)} in {self.bucket}: {self.problem}; delete it"
+
+
+@dataclass(frozen=True, slots=True)
+class TasksLeft(Event):
+    """Due tasks were not tried, because the run stopped early; they are left for the next run."""
+
+    name: ClassVar[str] = "tasks.left"
+    usual: ClassVar[Severity] = Severity.WARNING
+    intake_tasks: int
+    aggregation_tasks: int
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"{tasks(self.intake_tasks, self.aggregation_tasks)} left for the next run: {self.reason}"

@@ -1,0 +1,1 @@
+"""Reports of runs, made for other programs and for people."""
