@@ -79,7 +79,7 @@ class Story:
 
     def messages(self, topic: str) -> list[dict[str, object]]:
         line = f"workflow-manager tasks list --topic {topic} --json"
-        return [json.loads(one) for one in self.call(line).stdout.splitlines()]
+        return [json.loads(one)["message"] for one in self.call(line).stdout.splitlines()]
 
 
 @pytest.fixture(params=["file", "s3", "gs"])
