@@ -111,7 +111,8 @@ class Command:
             "AWS_SECRET_ACCESS_KEY": "benchmark",
             "AWS_ENDPOINT_URL": self._server.url,
             "STORAGE_EMULATOR_HOST": self._server.url,
-            "PUBSUB_EMULATOR_HOST": self._server.url.removeprefix("http://"),
+            "PUBSUB_EMULATOR_HOST": self._server.url,
+            "REQUESTS_CA_BUNDLE": self._server.certificate,
             "NO_PROXY": "127.0.0.1",
         }
 

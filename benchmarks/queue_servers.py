@@ -59,7 +59,7 @@ class _Servers:
 
     def sns(self) -> Setting:
         # Not moto, which looks at all messages it holds whenever another comes.
-        url = self._opened.enter_context(serving()).url
+        url = self._opened.enter_context(serving(tls=False)).url
         arns = [f"arn:aws:sns:{moto.REGION}:{moto.ACCOUNT}:{topic}" for topic in TOPICS]
         return ["--aws-sns-region", moto.REGION, *_topics(*arns)], {"AWS_ENDPOINT_URL": url, **KEYS}
 

@@ -26,11 +26,12 @@ def main() -> int:
     queue = arguments.queue or USUAL_QUEUE[arguments.storage]
     results = []
     with ExitStack() as open_until_the_end:
-        server = open_until_the_end.enter_context(serving())
+        server = open_until_the_end.enter_context(serving(tls=not arguments.plain))
         speed = raw_speed(server, arguments.latency)
         if not arguments.json:
             print(
-                f"{arguments.storage} to {queue}, {arguments.latency * 1000:g} ms a request where there is "
+                f"{arguments.storage} to {queue}, {'without' if arguments.plain else 'over'} TLS, "
+                f"{arguments.latency * 1000:g} ms a request where there is "
                 f"latency, the median of {arguments.runs} runs.\nThe server by itself, one connection: "
                 f"{speed.pages:,.0f} pages of 1,000 names a second, {speed.writes:,.0f} writes; "
                 f"a page with latency takes {speed.delay * 1000:.1f} ms.\n"
@@ -63,6 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="runs of each, besides one to warm up (3)")
     parser.add_argument("--command", default="", help="the command, if not the one beside this Python")
     parser.add_argument("--flags", default="", help="more flags for the command")
+    parser.add_argument("--plain", action="store_true", help="no TLS between the command and the server")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - set(SCENARIOS):

@@ -1,8 +1,9 @@
 """A server of S3, SNS, Cloud Storage and Pub/Sub from memory, with as much latency as is wanted.
 
-    python benchmarks/server.py --port 0
+    python benchmarks/server.py --port 0 --certificate server.pem
 
-It prints the port it listens on, at 127.0.0.1, and ends when its standard input does. Under
+It prints the port it listens on, at 127.0.0.1, and ends when its standard input does. With the name
+of a file for a certificate, it makes one, writes it there and speaks TLS. Under
 `/_control/` it is told what to hold and how slow to be, and says how many requests it had.
 Requests of one connection are answered in turn; the latency of different connections overlaps.
 """
@@ -11,9 +12,17 @@ import argparse
 import asyncio
 import gc
 import json
+import ssl
 import sys
 from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import amazon
 import googlecloud
@@ -171,21 +180,47 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, certificate: str) -> None:
     """Listen on a port of 127.0.0.1, or a free one if it is 0, until standard input ends."""
     loop = asyncio.get_running_loop()
     server = Server()
-    listener = await loop.create_server(lambda: Connection(server, loop), "127.0.0.1", port, backlog=1024)
+    context = _tls(Path(certificate)) if certificate else None
+    listener = await loop.create_server(
+        lambda: Connection(server, loop), "127.0.0.1", port, backlog=1024, ssl=context
+    )
     print(listener.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     listener.close()
+
+
+def _tls(path: Path) -> ssl.SSLContext:
+    """A certificate for 127.0.0.1 that holds for a week; it and its key are written to `path`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=7))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(signed.public_bytes(pem) + secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
 
 
 def main() -> None:
     """Serve."""
     parser = argparse.ArgumentParser(description="S3, SNS, Cloud Storage and Pub/Sub from memory")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 for a free one")
-    asyncio.run(serve(parser.parse_args().port))
+    parser.add_argument("--certificate", default="", help="file to write a certificate to, for TLS")
+    arguments = parser.parse_args()
+    asyncio.run(serve(arguments.port, arguments.certificate))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,15 +24,28 @@ _WRITE = (
 
 
 class RunningServer:
-    """A server that listens on `port` of 127.0.0.1, and how to control it."""
+    """A server that listens on `port` of 127.0.0.1, and how to control it.
 
-    def __init__(self, port: int) -> None:
+    `certificate` is the file to trust it with, or empty if it does without TLS.
+    """
+
+    def __init__(self, port: int, certificate: str) -> None:
         self.port = port
+        self.certificate = certificate
+        self._tls = ssl.create_default_context(cafile=certificate) if certificate else None
 
     @property
     def url(self) -> str:
         """Where all of its services are."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls:
+            return self._tls.wrap_socket(connection, server_hostname="127.0.0.1")
+        return connection
 
     def fill(self, filling: Filling) -> None:
         """Make anew what its buckets hold."""
@@ -47,6 +62,7 @@ class RunningServer:
 
     def _control(self, action: str, told: Mapping[str, object]) -> dict[str, Any]:
         connection = HTTPConnection("127.0.0.1", self.port)
+        connection.sock = self.connect()
         connection.request("POST", f"/_control/{action}", json.dumps(told))
         answer = connection.getresponse()
         body = answer.read()
@@ -58,15 +74,21 @@ class RunningServer:
 
 
 @contextmanager
-def serving() -> Iterator[RunningServer]:
+def serving(*, tls: bool) -> Iterator[RunningServer]:
     """A server for as long as the context lasts."""
-    with subprocess.Popen(
-        [sys.executable, str(_SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [sys.executable, str(_SERVER), "--certificate", f"{folder}/certificate.pem" if tls else ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield RunningServer(int(process.stdout.readline()))
+            port = int(process.stdout.readline())
+            yield RunningServer(port, f"{folder}/certificate.pem" if tls else "")
         finally:
             process.stdin.close()
 
@@ -93,14 +115,13 @@ def raw_speed(server: RunningServer, latency: float) -> Speed:
     """Measure the server."""
     server.fill(Filling(1, 1, 1000, marked=0, aggregated=False))
     server.reset(latency)
-    delay = 1 / _rate(server.port, _PAGE)
+    delay = 1 / _rate(server, _PAGE)
     server.reset(0)
-    return Speed(_rate(server.port, _PAGE), _rate(server.port, _WRITE), delay)
+    return Speed(_rate(server, _PAGE), _rate(server, _WRITE), delay)
 
 
-def _rate(port: int, request: bytes, seconds: float = 1.0) -> float:
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _rate(server: RunningServer, request: bytes, seconds: float = 1.0) -> float:
+    with server.connect() as connection:
         _exchange(connection, request)
         count, begin = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - begin) < seconds:

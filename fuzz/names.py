@@ -18,6 +18,7 @@ with atheris.instrument_imports(include=["workflow_manager"]):
     from workflow_manager.core.batches import HourOfNames
     from workflow_manager.core.names import (
         PART_ENDINGS,
+        BatchIds,
         Part,
         aggregation_problem,
         hour_of,
@@ -32,6 +33,8 @@ BEGINNINGS = (
     b"agg/2026/11/22/",
     b"agg/",
     b"agg/2026/11/23/03/",
+    b"agg/2026/11/22/17/00/9d0a4a36-4b6c-4e0c-9d5a-2b1f0c3d4e5f",
+    b"agg/2026/11/22/17/00/9D0A4A36-4B6C-4E0C-9D5A-2B1F0C3D4E5",
     b"x-2026-11-22-17-00/2026/11/22/18/00/",
     b"x/2026/11/22/17/00/2026-11-22-18-00-",
     b"task-markers/intake-agg-2026-11-22-17-00-",
@@ -63,15 +66,15 @@ def listings(data: bytes) -> Listings:
                 if name:
                     buckets[bucket].append(name)
     page, splits = PAGES[how % len(PAGES)], how % 8 >= len(PAGES)
-    return Listings(frozenset(ingestion), frozenset(own), frozenset(peer), page, splits)
+    return Listings(frozenset(ingestion), frozenset(own), frozenset(peer), page, splits, how % 16 >= 8)
 
 
-def check_parser(key: bytes) -> None:
+def check_parser(key: bytes, batch_ids: BatchIds) -> None:
     """Whether a name is read as it is read by others, and can be made again from what was read."""
     text = key.decode("utf-8", "surrogateescape")
     aggregation = text.partition("/")[0]
-    expected = understood(key, "batch")
-    parsed = None if aggregation_problem(aggregation) else parse_key(text, aggregation, "batch")
+    expected = understood(key, "batch", uuids=batch_ids is BatchIds.UUID)
+    parsed = None if aggregation_problem(aggregation) else parse_key(text, aggregation, "batch", batch_ids)
     assert (parsed is None) == (expected is None), key
     if parsed is not None and expected is not None:
         batch, part = parsed
@@ -81,30 +84,31 @@ def check_parser(key: bytes) -> None:
         assert object_key(aggregation, batch, "" if ending is None else f".batch{ending}") == text
 
 
-def check_folding(given: Listings) -> None:
+def check_folding(given: Listings, batch_ids: BatchIds) -> None:
     """Whether each name of an hour ends up in just one of ready, incomplete and malformed."""
     hour, prefix = "2026/11/22/17/", "agg/"
     keys = [key.decode("utf-8", "surrogateescape") for key in given.ingestion]
     inside = [key for key in keys if hour_of(key, prefix) == hour]
-    names = HourOfNames(prefix, hour, "batch")
+    names = HourOfNames(prefix, hour, "batch", batch_ids)
     for key in inside:
         names.add([key])
     found = names.batches(Part.ALL)
     malformed = [each.key for each in found.malformed]
     assert len(malformed) == len(set(malformed))
-    assert set(malformed) == {key for key in inside if parse_key(key, "agg", "batch") is None}
+    assert set(malformed) == {key for key in inside if parse_key(key, "agg", "batch", batch_ids) is None}
     batches = [*found.ready, *found.incomplete]
     assert len(batches) == len(set(batches))
-    assert set(batches) == {read[0] for key in inside if (read := parse_key(key, "agg", "batch"))}
+    assert set(batches) == {read[0] for key in inside if (read := parse_key(key, "agg", "batch", batch_ids))}
 
 
 def one_input(data: bytes) -> None:
     """Check all three over one input."""
     given = listings(data)
     try:
+        batch_ids = BatchIds.UUID if given.uuids else BatchIds.ANY
         for key in given.ingestion:
-            check_parser(key)
-        check_folding(given)
+            check_parser(key, batch_ids)
+        check_folding(given, batch_ids)
         check(given)
     except BaseException:
         print(given, file=sys.stderr)

@@ -11,7 +11,7 @@ from support.command import Deployment, call
 
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "add-a-task-queue.md").read_text()
 QUEUE, PROJECT, TEST = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)
-NOW = ("--now", "2026-11-23T04:20:00Z")
+NOW = ("--now", "2026-11-23T04:20:00Z", "--batch-ids=any")
 
 
 @pytest.fixture
@@ -64,3 +64,8 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
     missing = call(installed, ["run", *deployment.flags(), *NOW, "--task-queue-kind", "file"], beside)
     assert missing.status == 2
     assert "--file-directory: is required" in missing.stderr
+    for action in ("stats", "list", "redrive --from a --to b", "pull --topic a", "ack 1"):
+        flags = ["--task-queue-kind", "file", "--file-directory", str(tmp_path / "spool")]
+        cannot = call(installed, ["tasks", *action.split(), *flags], beside)
+        assert cannot.status == 2
+        assert "--task-queue-kind='file': this kind of queue cannot" in cannot.stderr

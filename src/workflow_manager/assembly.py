@@ -93,15 +93,51 @@ def _flags_of_kinds(
     command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], groups: Sequence[Group]
 ) -> Flags:
     """The flags of `groups` with those of `kinds`; only the `needed` kinds may require any."""
-    groups = list(groups)
+    return Flags(command, summary, [*groups, *_groups_of_kinds(kinds, needed)])
+
+
+def _groups_of_kinds(kinds: Sequence[str], needed: Sequence[str]) -> Iterator[Group]:
     for kind in kinds:
         options = tuple(
             option if kind in needed else replace(option, required=False)
             for option in registry.queue(kind).options
         )
         if options:
-            groups.append(Group(f"Task queue: {kind}", options))
-    return Flags(command, summary, groups)
+            yield Group(f"Task queue: {kind}", options)
+
+
+class QueueCommand:
+    """A command that works on a queue alone: its flags are its own, and those of the queue's kind.
+
+    The kind is `sqlite` if none is given, but the path of such a queue is.
+    """
+
+    def __init__(self, name: str, summary: str, usage: str, groups: Sequence[Group]) -> None:
+        self._name = name
+        self._summary = summary
+        self._usage = usage
+        self._groups = groups
+
+    def every_flag(self) -> Flags:
+        """The flags with those of all kinds of queue, for help and the reference."""
+        kinds = registry.queue_kinds()
+        return self._flags(kinds, kinds)
+
+    def read(self, arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[Parsed, str]:
+        """What is given, and the kind of queue, which is empty if there is none of that name."""
+        kinds = registry.queue_kinds()
+        values = self._flags(kinds, ()).parse(arguments, environ).values
+        chosen = str(values.get(KIND) or ("sqlite" if values.get("sqlite-path") else ""))
+        parsed = self._flags(kinds, [chosen]).parse(arguments, environ)
+        if chosen not in kinds:
+            problem = f"unknown kind of queue; there are {', '.join(kinds)}" if chosen else "is required"
+            parsed.mistakes.append(Mistake(f"--{KIND}", chosen, problem))
+            return parsed, ""
+        return parsed, chosen
+
+    def _flags(self, kinds: Sequence[str], needed: Sequence[str]) -> Flags:
+        groups = [*self._groups, *_groups_of_kinds(kinds, needed)]
+        return Flags(self._name, self._summary, groups, self._usage)
 
 
 def assemble(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack) -> Assembly:
@@ -204,6 +240,9 @@ def run_spec(parts: Assembly) -> RunSpec:
         lease if config.lease else None,
         # One request that nobody answers is no reason yet, but a few side by side are.
         config.request_timeout.total_seconds() / 2,
+        batch_ids=config.batch_ids,
+        allow_overlapping_windows=config.allow_overlapping_windows,
+        names_incomplete=config.log_level == "debug",
     )
 
 

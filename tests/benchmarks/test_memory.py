@@ -11,7 +11,7 @@ from serving import RunningServer, serving
 
 @pytest.fixture
 def server() -> Iterator[RunningServer]:
-    with serving() as running:
+    with serving(tls=False) as running:
         yield running
 
 

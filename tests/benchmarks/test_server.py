@@ -18,7 +18,7 @@ EMPTY = Filling(0, 0, 0, marked=0, aggregated=False)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with serving() as running:
+    with serving(tls=False) as running:
         yield running
 
 

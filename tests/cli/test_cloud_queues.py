@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,12 +14,13 @@ from servers import moto, pubsub
 from servers.faulty import faulty, honest, reset
 from servers.fixtures import KEYS
 from servers.process import free_port
-from support.command import Deployment, call
+from support.command import Deployment, Outcome, call
 
 # The command of this environment, which has the extras: the wheel's own has none.
 COMMAND = Path(sys.executable).with_name("workflow-manager")
 # The intake window begins on the 22nd at 04:20, and the aggregation window is that day from 16:00.
-NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=24h", "--aggregation-period=8h", "--grace-period=4h")
+WINDOWS = ("--intake-max-age=24h", "--aggregation-period=8h", "--grace-period=4h")
+NOW = ("--now=2026-11-23T04:20:00Z", *WINDOWS, "--batch-ids=any")
 AGGREGATIONS = ("kittens-seen", "puppies-heard")
 HOURS = range(5, 25)
 BATCHES = range(50)  # of each aggregation in each hour
@@ -180,6 +181,60 @@ class TestAmazon:
         outcome = deployment.run(*NOW, "--task-queue-kind=aws-sns", "--aws-sns-region=us-east-1")
         assert outcome.status == 1
         assert "topic intake: it is not the ARN of a topic" in outcome.stderr
+
+
+class TestDeadLetters:
+    BODIES: ClassVar[list[bytes]] = [
+        f'{{"trace-id":"t{number}","aggregation-id":"{name}","batch-id":"b","date":"2026/11/22/16/05"}}'.encode()
+        for number, name in enumerate(AGGREGATIONS * 10)
+    ]
+
+    def redrive(self, kind: str, source: str, topic: str, environ: dict[str, str], *more: str) -> Outcome:
+        flags = [f"--task-queue-kind={kind}", f"--from={source}", f"--to={topic}", "--json", *more]
+        return call(COMMAND, ["tasks", "redrive", *flags], environ)
+
+    def test_they_go_from_a_subscription_of_pubsub_to_a_topic(self, pubsub_url: str) -> None:
+        project, environ = f"p-{uuid.uuid4()}", {"PUBSUB_EMULATOR_HOST": pubsub_url}
+        for name in ("intake", "dead"):
+            topic = f"projects/{project}/topics/{name}"
+            pubsub.call(pubsub_url, "PUT", topic, {})
+            pubsub.call(pubsub_url, "PUT", f"projects/{project}/subscriptions/{name}", {"topic": topic})
+        pubsub.publish(pubsub_url, f"projects/{project}/topics/dead", [*self.BODIES, b"not a task"])
+        flags = (f"--gcp-project-id={project}", "--aggregation-id=kittens-*")
+        outcome = self.redrive("gcp-pubsub", "dead", "intake", environ, *flags)
+        assert outcome.status == 0, outcome.stderr
+        report = json.loads(outcome.stdout)
+        assert (report["redriven"], report["not_chosen"], report["foreign"]) == (10, 10, 1)
+        arrived = pubsub.pull(pubsub_url, f"projects/{project}/subscriptions/intake", 30)
+        assert sorted(arrived) == sorted(body for body in self.BODIES if b"kittens" in body)
+        assert len(pubsub.pull(pubsub_url, f"projects/{project}/subscriptions/dead", 30)) == 11
+
+    def test_they_do_not_go_to_a_topic_that_nobody_reads(self, pubsub_url: str) -> None:
+        project, environ = f"p-{uuid.uuid4()}", {"PUBSUB_EMULATOR_HOST": pubsub_url}
+        for name in ("intake", "dead"):
+            pubsub.call(pubsub_url, "PUT", f"projects/{project}/topics/{name}", {})
+        subscription = f"projects/{project}/subscriptions/dead"
+        pubsub.call(pubsub_url, "PUT", subscription, {"topic": f"projects/{project}/topics/dead"})
+        pubsub.publish(pubsub_url, f"projects/{project}/topics/dead", self.BODIES)
+        outcome = self.redrive("gcp-pubsub", "dead", "intake", environ, f"--gcp-project-id={project}")
+        assert outcome.status == 1
+        assert "topic intake" in outcome.stderr
+        assert len(pubsub.pull(pubsub_url, subscription, 30)) == len(self.BODIES)
+
+    @pytest.mark.parametrize("kind", ["aws-sqs", "aws-sns"])
+    def test_they_go_from_a_queue_of_sqs_to_a_queue_or_a_topic(self, kind: str, moto_url: str) -> None:
+        name, dead = uuid.uuid4().hex, uuid.uuid4().hex
+        topic = moto.make_topic(moto_url, name) if kind == "aws-sns" else moto.make_queue(moto_url, name)
+        dead_url = moto.make_queue(moto_url, dead)
+        for body in (*self.BODIES, b"not a task"):
+            moto.call(moto_url, "sqs", "SendMessage", QueueUrl=dead_url, MessageBody=body.decode())
+        environ = {"AWS_ENDPOINT_URL": moto_url, **KEYS}
+        outcome = self.redrive(kind, dead, topic, environ, f"--{kind}-region={moto.REGION}")
+        assert outcome.status == 0, outcome.stderr
+        report = json.loads(outcome.stdout)
+        assert (report["redriven"], report["foreign"]) == (20, 1)
+        assert sorted(moto.receive(moto_url, name, 30)) == sorted(self.BODIES)
+        assert moto.receive(moto_url, dead, 30) == [b"not a task"]
 
 
 @pytest.mark.parametrize(

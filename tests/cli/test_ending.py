@@ -14,7 +14,7 @@ from support.command import metrics
 from support.harness import PARTS
 from support.running import Running
 
-NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=24h")
+NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=24h", "--batch-ids=any")
 EMPTY = answer(200, b"<ListBucketResult></ListBucketResult>")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from support.command import Deployment
 
-NOW = ("--now", "2026-11-23T04:20:00Z")
+NOW = ("--now", "2026-11-23T04:20:00Z", "--batch-ids=any")
 WHEN = "2026/11/23/04/05"
 
 

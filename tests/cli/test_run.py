@@ -3,8 +3,10 @@
 import json
 import os
 import pstats
+import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,8 @@ NOW = (
     "8h",
     "--grace-period",
     "4h",
+    "--batch-ids",
+    "any",
 )
 IN_BOTH = "agg/2026/11/22/17/05"
 
@@ -230,7 +234,7 @@ class TestBadInput:
     def test_variables_of_other_commands_and_kinds_of_queue_are_left_alone(
         self, deployment: Deployment
     ) -> None:
-        others = [tasks.FLAGS, sample.FLAGS, demo.FLAGS, every_flag("check", "", check.OUTPUT)]
+        others = [tasks.COMMAND.every_flag(), sample.FLAGS, demo.FLAGS, every_flag("check", "", check.OUTPUT)]
         own = [*GROUPS, run.OUTPUT, Group("", SqliteQueue.options)]
         ours = {environment_twin(option.name) for group in own for option in group.options}
         environ = {name: "x" for command in others for name in command.twins().values() if name not in ours}
@@ -310,8 +314,8 @@ class TestBadInput:
             "sp ace",
             "ünï💶",
             "per%cent",
-            "new\nline",
-            "\x1b[31mred",
+            "bi\u202edi",
+            "line\u2028separator",
             "-dash",
             "x" * 200,
             "quote'\"",
@@ -439,6 +443,26 @@ class TestHelp:
         outcome = call(installed, ["--version"])
         assert outcome.status == 0
         assert outcome.stdout.startswith("workflow-manager 0.")
+
+    def test_version_of_everything(self) -> None:
+        shown = call(Path(sys.executable).with_name("workflow-manager"), ["--version", "--verbose"]).stdout
+        names = {line.split()[0] for line in shown.splitlines()}
+        assert {
+            "workflow-manager",
+            "Python",
+            "PycURL",
+            "libcurl",
+            "OpenSSL",
+            "botocore",
+            "google-auth",
+        } <= names
+
+    def test_version_without_any_extra(self, installed: Path) -> None:
+        shown = call(installed, ["--version", "--verbose"]).stdout
+        assert re.search(r"^pycurl +not installed$", shown, re.MULTILINE)
+
+    def test_nothing_else_follows_version(self, installed: Path) -> None:
+        assert call(installed, ["--version", "--quiet"]).status == 2
 
     def test_help_lists_the_commands(self, installed: Path) -> None:
         shown = call(installed, ["--help"]).stdout

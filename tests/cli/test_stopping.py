@@ -11,7 +11,7 @@ from support.clouds import COMMAND
 from support.command import Deployment, call, metrics
 from support.running import Running
 
-NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=6h")
+NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=6h", "--batch-ids=any")
 WAITING = 1000
 LONG = 30.0  # seconds; what is waited for so long will not come
 

@@ -1,5 +1,6 @@
 """Where credentials of AWS come from."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,17 @@ class TestWhereCredentialsComeFrom:
         with pytest.raises(CloudError, match="there are no AWS credentials") as failed:
             keys()
         assert "AWS_ACCESS_KEY_ID" in failed.value.advice
+
+    def test_a_program_that_gives_credentials_with_a_bad_date(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}
+        (tmp_path / "given").write_text(json.dumps({**given, "Expiration": ["soon"]}))
+        (tmp_path / "config").write_text(f"[default]\ncredential_process = cat {tmp_path / 'given'}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        _, keys = credentials(Settings(), "us-east-1")
+        with pytest.raises(CloudError, match="cannot obtain AWS credentials"):
+            keys()
 
     def test_an_identity_that_is_no_role(self) -> None:
         with pytest.raises(ConfigError, match="'reader' is not a role's ARN"):
@@ -179,6 +191,14 @@ class TestRolesOfWebIdentities:
             credentials(self.on_gke(sts, metadata), "us-east-1").keys()
         assert "trust policy" in failed.value.advice
         assert len(sts.seen) == 1
+
+    def test_an_sts_whose_date_cannot_be_read_is_asked_again(self, sts: Faulty, metadata: Faulty) -> None:
+        names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
+        document = "".join(f"<{name}>2026-13-99</{name}>" for name in names)
+        sts.always = answer(200, document.encode())
+        with pytest.raises(CloudError, match="has no valid expiration date: '2026-13-99'"):
+            credentials(self.on_gke(sts, metadata), "us-east-1").keys()
+        assert len(sts.seen) == PATIENCE.tries
 
     def test_a_metadata_server_without_identities_is_an_error_that_says_so(
         self, sts: Faulty, metadata: Faulty

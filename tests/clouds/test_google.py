@@ -141,9 +141,19 @@ def test_a_token_is_renewed_in_mid_run_before_it_expires(
 
 
 def test_none_at_all(tokens: Tokens) -> None:
-    with pytest.raises(CloudError, match="Google's credentials cannot be had: Your default cred") as failed:
+    with pytest.raises(CloudError, match="cannot obtain Google's credentials: Your default cred") as failed:
         tokens(GET)
     assert "gcloud auth application-default login" in failed.value.advice
+
+
+@pytest.mark.parametrize("expiry", ["tomorrow", 7, ["2026"], {}])
+def test_a_file_with_a_bad_date(
+    expiry: object, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"client_id": "a", "client_secret": "b", "refresh_token": "c", "expiry": expiry}
+    use_file(tmp_path / "user.json", monkeypatch, type="authorized_user", **content)
+    with pytest.raises(CloudError, match="cannot obtain Google's credentials"):
+        tokens(GET)
 
 
 def test_credentials_that_were_taken_away(

@@ -126,3 +126,10 @@ def test_those_who_waited_for_a_failure_share_it(monkeypatch: pytest.MonkeyPatch
         leave.set()
         assert all(isinstance(one.exception(), CloudError) for one in waiting)
     assert len(fetched) == 1
+
+
+def test_a_date_that_no_clock_can_show_is_an_error_as_any_other() -> None:
+    fetched = Expiring("value", datetime.min)  # noqa: DTZ901 (that is what it is about)
+    refreshed = Refreshed(lambda: fetched, MARGIN)
+    with pytest.raises(CloudError, match="no valid expiration date"):
+        refreshed.get()

@@ -39,8 +39,11 @@ KEYS = st.builds(
 )
 
 
-def signer(keys: Keys, service: str = "s3", host: str = HOST) -> Signer:
-    return Signer(lambda: keys, service, "us-east-1", host)
+PREFIXES = st.sampled_from(["", "/gateway", "/a%20b/c~d", "/x:y"])
+
+
+def signer(keys: Keys, service: str = "s3", host: str = HOST, prefix: str = "") -> Signer:
+    return Signer(lambda: keys, service, "us-east-1", host, prefix)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +75,15 @@ def test_amazons_own_examples(request_: Request, signature: str) -> None:
     assert signer(EXAMPLE).signed(request_, MOMENT)["authorization"].endswith(f"Signature={signature}")
 
 
-@given(keys=KEYS, request_=REQUESTS, service=st.sampled_from(["s3", "sns", "sqs", "sts"]))
-def test_any_request_is_signed_as_botocore_signs_it(keys: Keys, request_: Request, service: str) -> None:
+@given(keys=KEYS, request_=REQUESTS, service=st.sampled_from(["s3", "sns", "sqs", "sts"]), prefix=PREFIXES)
+def test_any_request_is_signed_as_botocore_signs_it(
+    keys: Keys, request_: Request, service: str, prefix: str
+) -> None:
     if service != "s3":
         # All others are asked at their root: only S3 signs any path as it is.
         request_ = request_._replace(target=f"/?{request_.target.partition('?')[2]}")
-    headers = signer(keys, service).signed(request_, MOMENT)
-    url = f"https://{HOST}{request_.target}"
+    headers = signer(keys, service, prefix=prefix).signed(request_, MOMENT)
+    url = f"https://{HOST}{prefix}{request_.target}"
     theirs = AWSRequest(request_.method, url, headers=dict(headers), data=request_.body)
     del theirs.headers["authorization"]
     theirs.context["timestamp"] = MOMENT

@@ -70,7 +70,7 @@ class CloudDeployment:
             return []
         listed = self.call("tasks", "list", "--sqlite-path", str(self.database), "--topic", topic, "--json")
         assert listed.status == 0, listed.stderr
-        return [json.loads(line) for line in listed.stdout.splitlines()]
+        return [json.loads(line)["message"] for line in listed.stdout.splitlines()]
 
     def markers(self) -> set[str]:
         return {key for page in self.buckets["own"].list_keys("task-markers/") for key in page}

@@ -1,12 +1,15 @@
 """The store contract, over the stores of both clouds, on servers that the tests start."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import ClassVar
 
 import pytest
 
-from servers.fixtures import gcs_bucket, s3_bucket
-from workflow_manager.ports import ObjectStore
+from servers.fixtures import KEYS, gcs_bucket, s3_bucket
+from workflow_manager.errors import StorageError
+from workflow_manager.ports import ObjectStore, Settings
+from workflow_manager.storage.s3 import S3Store
 from workflow_manager.testing.store_contract import ODD, StoreContract, keys
 
 
@@ -78,3 +81,13 @@ class TestGcsOnFakeGcsServer(StoreContract):
         store = gcs_bucket(fake_gcs_url)
         yield store
         store.close()
+
+
+def test_seaweedfs_does_check_signatures(seaweedfs_url: str) -> None:
+    """What the contract shows there, it shows of signatures too."""
+    store = s3_bucket(seaweedfs_url)
+    wrong = Settings(environ={"AWS_ENDPOINT_URL": seaweedfs_url, **KEYS, "AWS_SECRET_ACCESS_KEY": "wrong"})
+    with closing(S3Store.open(store.url, wrong)) as stranger, pytest.raises(StorageError, match="Signature"):
+        stranger.put("a", b"")
+    store.put("a", b"")
+    store.close()

@@ -1,10 +1,10 @@
 """The queue contract, over every kind of queue."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from nats.js.errors import NotFoundError
@@ -16,10 +16,12 @@ from workflow_manager.queues.nats import NatsQueue
 from workflow_manager.queues.rabbitmq import RabbitQueue
 from workflow_manager.queues.redis import FIELD, RedisQueue
 from workflow_manager.queues.sqlite import SqliteQueue
+from workflow_manager.testing.inspect_contract import InspectContract
 from workflow_manager.testing.queue_contract import QueueContract
+from workflow_manager.testing.redrive_contract import RedriveContract, publish_all
 
 
-class TestMemoryQueue(QueueContract):
+class TestMemoryQueue(QueueContract, InspectContract, RedriveContract):
     @pytest.fixture
     def queue(self) -> TaskQueue:
         return MemoryQueue.open(Settings())
@@ -29,7 +31,7 @@ class TestMemoryQueue(QueueContract):
         return [message.body for message in queue.published.get(topic, [])]
 
 
-class TestSqliteQueue(QueueContract):
+class TestSqliteQueue(QueueContract, InspectContract, RedriveContract):
     @pytest.fixture
     def queue(self, tmp_path: Path) -> Iterator[TaskQueue]:
         queue = SqliteQueue.open(Settings(options={"sqlite-path": str(tmp_path / "tasks.db")}))
@@ -44,7 +46,7 @@ class TestSqliteQueue(QueueContract):
         return [message.body for message in leased]
 
 
-class TestRedisQueue(QueueContract):
+class TestRedisQueue(QueueContract, InspectContract, RedriveContract):
     @pytest.fixture
     def queue(self, redis_url: str) -> Iterator[TaskQueue]:
         Redis.from_url(redis_url).flushall()
@@ -58,22 +60,30 @@ class TestRedisQueue(QueueContract):
         return [fields[FIELD.encode()] for _, fields in entries]
 
 
-class TestNatsQueue(QueueContract):
+class TestNatsQueue(QueueContract, InspectContract, RedriveContract):
     @pytest.fixture
     def queue(self, nats_url: str) -> Iterator[TaskQueue]:
+        self.url = nats_url
         queue = NatsQueue.open(Settings(options={"nats-url": nats_url, "nats-create-stream": "tasks"}))
-        queue._run("delete", "stream", self._forget(queue))
+        for stream in ("tasks", "dead"):
+            queue._run("delete", "stream", self._forget(queue, stream))
         queue.prepare(["intake", "aggregate"])
         yield queue
         queue.close()
+
+    def bury(self, queue: TaskQueue, bodies: Sequence[bytes]) -> None:
+        other = NatsQueue.open(Settings(options={"nats-url": self.url, "nats-create-stream": "dead"}))
+        other.prepare([self.source])
+        publish_all(other, self.source, bodies)
+        other.close()
 
     def received(self, queue: TaskQueue, topic: str, count: int) -> list[bytes]:
         assert isinstance(queue, NatsQueue)
         return queue._run("pull", topic, self._pull(queue, topic, count))
 
-    async def _forget(self, queue: NatsQueue) -> None:
+    async def _forget(self, queue: NatsQueue, stream: str) -> None:
         with suppress(NotFoundError):
-            await (await queue._connected()).jetstream().delete_stream("tasks")
+            await (await queue._connected()).jetstream().delete_stream(stream)
 
     async def _pull(self, queue: NatsQueue, topic: str, count: int) -> list[bytes]:
         stream = (await queue._connected()).jetstream()
@@ -87,12 +97,14 @@ class TestNatsQueue(QueueContract):
         return found
 
 
-class TestRabbitQueue(QueueContract):
+class TestRabbitQueue(QueueContract, InspectContract, RedriveContract):
+    stable_ids: ClassVar[bool] = False
+
     @pytest.fixture
     def queue(self, rabbitmq_url: str) -> Iterator[TaskQueue]:
         options = {"rabbitmq-url": rabbitmq_url, "rabbitmq-declare-queues": True}
         queue = RabbitQueue.open(Settings(options=options))
-        topics = ["intake", "aggregate"]
+        topics = ["intake", "aggregate", "dead-letters"]
         queue.prepare(topics)
         for topic in topics:
             with queue._session("purge", topic) as channel:

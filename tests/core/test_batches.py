@@ -6,14 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames
-from workflow_manager.core.names import INGESTION, Batch, Part, validity_infix
+from workflow_manager.core.names import INGESTION, Batch, BatchIds, Part, validity_infix
 from workflow_manager.core.windows import Window
 
 HOUR = "2026/11/22/17/"
 
 
-def found(*names: str, infix: str = INGESTION, enough: int = Part.ALL) -> HourOfBatches:
-    hour = HourOfNames("agg/", HOUR, infix)
+def found(
+    *names: str, infix: str = INGESTION, enough: int = Part.ALL, ids: BatchIds = BatchIds.ANY
+) -> HourOfBatches:
+    hour = HourOfNames("agg/", HOUR, infix, ids)
     for name in names:
         hour.add([f"agg/{HOUR}{name}"])
     return hour.batches(enough)
@@ -30,7 +32,9 @@ def test_a_batch_with_any_object_missing_is_incomplete() -> None:
     for missing in objects:
         hour = found(*(name for name in objects if name != missing))
         assert not hour.ready
-        assert hour.incomplete == [Batch("2026/11/22/17/05", "a")]
+        parts = {".batch": Part.HEADER, ".batch.avro": Part.PACKETS, ".batch.sig": Part.SIGNATURE}
+        missing_part = parts[missing.removeprefix("05/a")]
+        assert hour.incomplete == {Batch("2026/11/22/17/05", "a"): Part.ALL - missing_part}
 
 
 def test_the_signature_alone_makes_a_validation_ready() -> None:
@@ -80,7 +84,7 @@ def test_within_keeps_the_batches_of_a_half_open_window() -> None:
     )
     window = Window(datetime(2026, 11, 22, 17, 5, tzinfo=UTC), datetime(2026, 11, 22, 17, 6, tzinfo=UTC))
     assert hour.within(window).ready == [Batch("2026/11/22/17/05", "a")]
-    assert hour.within(window).incomplete == [Batch("2026/11/22/17/05", "b")]
+    assert hour.within(window).incomplete == {Batch("2026/11/22/17/05", "b"): Part.HEADER}
 
 
 @given(st.lists(st.text(max_size=12)))
@@ -93,3 +97,20 @@ def test_every_object_is_accounted_for(tails: list[str]) -> None:
             tail[3:] in (batch_id, f"{batch_id}.batch", f"{batch_id}.batch.avro", f"{batch_id}.batch.sig")
             for batch_id in batch_ids
         )
+
+
+def test_a_name_that_is_both_a_stray_object_and_the_stem_of_others_is_told_apart() -> None:
+    uuid = "9d0a4a36-4b6c-4e0c-9d5a-2b1f0c3d4e5f"
+    hour = found(f"05/{uuid}.x", f"05/{uuid}.x.batch", f"05/{uuid}.x.batch.sig", ids=BatchIds.UUID)
+    assert hour.incomplete == {Batch("2026/11/22/17/05", f"{uuid}.x"): Part.OTHER}
+    assert [malformed.key for malformed in hour.malformed] == [
+        f"agg/{HOUR}05/{uuid}.x.batch",
+        f"agg/{HOUR}05/{uuid}.x.batch.sig",
+    ]
+
+
+def test_by_default_a_batch_whose_id_is_no_uuid_is_malformed() -> None:
+    hour = found("05/a.batch", "05/a.batch.avro", "05/a.batch.sig", ids=BatchIds.UUID)
+    assert not hour.ready
+    assert {malformed.problem for malformed in hour.malformed} == {"the batch ID is not a UUID"}
+    assert len(hour.malformed) == 3

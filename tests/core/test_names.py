@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from workflow_manager.core.names import (
     INGESTION,
     Batch,
+    BatchIds,
     Part,
     aggregate_marker,
     aggregation_problem,
@@ -17,12 +18,14 @@ from workflow_manager.core.names import (
     intake_marker,
     marker_range,
     object_key,
+    overlapping_range,
+    parse_aggregate_marker,
     parse_key,
     path_time,
     suffixes,
     validity_infix,
 )
-from workflow_manager.core.windows import MINUTE, Window
+from workflow_manager.core.windows import EPOCH, MINUTE, Window
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 components = text.filter(lambda name: "/" not in name)
@@ -42,16 +45,16 @@ def batches(draw: st.DrawFn) -> Batch:
 @given(names, batches(), infixes, st.sampled_from([Part.HEADER, Part.PACKETS, Part.SIGNATURE]))
 def test_names_round_trip(aggregation: str, batch: Batch, infix: str, part: int) -> None:
     suffix = next(ending for ending, stands_for in suffixes(infix).items() if stands_for is part)
-    parsed = parse_key(object_key(aggregation, batch, suffix), aggregation, infix)
+    parsed = parse_key(object_key(aggregation, batch, suffix), aggregation, infix, BatchIds.ANY)
     # A batch ID with a marker's time inside is refused; every other comes back as it went.
     assert parsed is None or parsed == (batch, part)
-    if "-" not in batch.id:
+    if "-" not in batch.id and batch.id.isprintable():
         assert parsed == (batch, part)
 
 
 @given(st.text(), st.text(), infixes)
 def test_any_text_is_either_a_batch_or_malformed(key: str, aggregation: str, infix: str) -> None:
-    parsed = parse_key(key, aggregation, infix)
+    parsed = parse_key(key, aggregation, infix, BatchIds.ANY)
     if parsed is not None:
         batch, part = parsed
         endings = {**{stands_for: ending for ending, stands_for in suffixes(infix).items()}, Part.OTHER: ""}
@@ -64,7 +67,7 @@ def test_different_batches_have_different_markers(
 ) -> None:
     assume((aggregation, batch) != (other_aggregation, other))
     for agg, one in ((aggregation, batch), (other_aggregation, other)):
-        assume(parse_key(object_key(agg, one, ".batch"), agg, INGESTION) is not None)
+        assume(parse_key(object_key(agg, one, ".batch"), agg, INGESTION, BatchIds.ANY) is not None)
     assert intake_marker(aggregation, batch) != intake_marker(other_aggregation, other)
 
 
@@ -72,8 +75,10 @@ def test_a_batch_whose_marker_could_be_anothers_is_malformed() -> None:
     honest = Batch("2026/11/22/18/00", "b")
     forged = Batch("2026/11/22/17/00", "2026-11-22-18-00-b")
     assert intake_marker("x-2026-11-22-17-00", honest) == intake_marker("x", forged)
-    assert parse_key("x-2026-11-22-17-00/2026/11/22/18/00/b.batch", "x-2026-11-22-17-00", INGESTION)
-    assert parse_key("x/2026/11/22/17/00/2026-11-22-18-00-b.batch", "x", INGESTION) is None
+    assert parse_key(
+        "x-2026-11-22-17-00/2026/11/22/18/00/b.batch", "x-2026-11-22-17-00", INGESTION, BatchIds.ANY
+    )
+    assert parse_key("x/2026/11/22/17/00/2026-11-22-18-00-b.batch", "x", INGESTION, BatchIds.ANY) is None
 
 
 @given(names, batches())
@@ -128,7 +133,7 @@ def test_ranges_hold_just_the_batches_of_their_window(
     ],
 )
 def test_malformed(key: str) -> None:
-    assert parse_key(key, "agg", INGESTION) is None
+    assert parse_key(key, "agg", INGESTION, BatchIds.ANY) is None
 
 
 @pytest.mark.parametrize(
@@ -141,12 +146,117 @@ def test_malformed(key: str) -> None:
         ("not-a-uuid.0.x.batch", "not-a-uuid.0.x", Part.HEADER),
         ("b0.validity_0.sig", "b0.validity_0.sig", Part.OTHER),
         ("b0.batch.sig.bak", "b0.batch.sig.bak", Part.OTHER),
-        ("a b%20+\n\u2028.batch", "a b%20+\n\u2028", Part.HEADER),
+        ("a b%20+\u2028.batch", "a b%20+\u2028", Part.HEADER),
     ],
 )
 def test_parts_of_an_ingestion(name: str, batch_id: str, part: int) -> None:
-    parsed = parse_key(f"agg/2026/11/22/17/00/{name}", "agg", INGESTION)
+    parsed = parse_key(f"agg/2026/11/22/17/00/{name}", "agg", INGESTION, BatchIds.ANY)
     assert parsed == (Batch("2026/11/22/17/00", batch_id), part)
+
+
+UUID = "9d0a4a36-4b6c-4e0c-9d5a-2b1f0c3d4e5f"
+
+
+@pytest.mark.parametrize("batch", [UUID, UUID.upper(), "00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize("batch_ids", BatchIds)
+def test_a_uuid_in_its_canonical_form_is_a_batch_id(batch: str, batch_ids: BatchIds) -> None:
+    parsed = parse_key(f"agg/2026/11/22/17/00/{batch}.batch.sig", "agg", INGESTION, batch_ids)
+    assert parsed == (Batch("2026/11/22/17/00", batch), Part.SIGNATURE)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        "b",
+        UUID[:-1],
+        UUID + "0",
+        UUID.replace("-", ""),
+        UUID.replace("-", "_"),
+        UUID.replace("a", "g"),
+        f"{{{UUID}}}",
+        f"urn:uuid:{UUID}",
+        f" {UUID}",
+        f"{UUID}\n",
+        f"{UUID}.x",
+        UUID.replace("0", "\u0660"),
+    ],
+)
+def test_other_ids_are_malformed(batch: str) -> None:
+    for ending in (".batch", ".batch.avro", ".batch.sig"):
+        key = f"agg/2026/11/22/17/00/{batch}{ending}"
+        assert parse_key(key, "agg", INGESTION, BatchIds.UUID) is None
+        unfit = not batch.isprintable()
+        assert (parse_key(key, "agg", INGESTION, BatchIds.ANY) is None) == unfit
+
+
+@pytest.mark.parametrize(
+    "char", ["\0", "\n", "\x1f", "\x7f", "\x85", "\ufffe", "\uffff", "\ufdd0", "\U0010fffe"]
+)
+@pytest.mark.parametrize("batch_ids", BatchIds)
+def test_names_with_characters_that_queues_refuse_are_malformed(char: str, batch_ids: BatchIds) -> None:
+    for name in (f"b{char}.batch", f"{UUID}{char}.batch", f"{UUID}.{char}"):
+        assert parse_key(f"agg/2026/11/22/17/00/{name}", "agg", INGESTION, batch_ids) is None
+    assert aggregation_problem(f"agg{char}") is not None
+
+
+def test_an_object_that_is_none_of_the_three_counts_as_a_batch_as_in_the_go_program() -> None:
+    key = f"agg/2026/11/22/17/00/{UUID}.validity_1.sig"
+    batch = Batch("2026/11/22/17/00", f"{UUID}.validity_1.sig")
+    assert parse_key(key, "agg", validity_infix(0), BatchIds.UUID) == (batch, Part.OTHER)
+    assert parse_key("agg/2026/11/22/17/00/README.txt", "agg", INGESTION, BatchIds.UUID) is None
+
+
+@given(names, times, st.integers(1, 31 * 24 * 60))
+def test_a_windows_marker_says_which_window_it_is(aggregation: str, begin: datetime, minutes: int) -> None:
+    assume(begin.year < 9999)
+    window = Window(begin, begin + minutes * MINUTE)
+    key = aggregate_marker(aggregation, window)
+    assert parse_aggregate_marker(key, aggregation) == window
+    assert parse_aggregate_marker(f"{key}-b", aggregation) is None
+    assert parse_aggregate_marker(key[:-1], aggregation) is None
+
+
+@given(names, names, times)
+def test_a_marker_is_one_aggregations_only(aggregation: str, other: str, begin: datetime) -> None:
+    assume(begin.year < 9999)
+    assume(aggregation != other)
+    key = aggregate_marker(aggregation, Window(begin, begin + MINUTE))
+    assert parse_aggregate_marker(key, other) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "task-markers/aggregate-x-2026-11-22-16-00-2026-11-22-16-00-2026-11-23-00-00",  # that of x-2026-…
+        "task-markers/aggregate-x-y-2026-11-22-16-00-2026-11-23-00-00",
+        "task-markers/aggregate-x-2026-13-22-16-00-2026-11-23-00-00",
+        "task-markers/aggregate-x-2026-11-22-24-00-2026-11-23-00-00",
+        "task-markers/aggregate-x-2026-11-22-16-60-2026-11-23-00-00",
+        "task-markers/aggregate-x-2026-11-23-00-00-2026-11-22-16-00",
+        "task-markers/aggregate-x-0000-11-22-16-00-2026-11-23-00-00",
+        "task-markers/aggregate-x-2026-11-22-16-00-2026-11-23-00-00\n",
+        "task-markers/aggregate-x-2026-11-22-16-00-2026-11-23-00-0\u0660",
+        "task-markers/intake-x-2026-11-22-16-00-2026-11-23-00-00",
+        "",
+    ],
+)
+def test_what_is_no_windows_marker(key: str) -> None:
+    assert parse_aggregate_marker(key, "x") is None
+
+
+@given(names, times, times, st.integers(1, 31 * 24 * 60), st.integers(1, 600))
+def test_the_marker_of_each_window_that_overlaps_lies_in_the_range(
+    aggregation: str, begin: datetime, other: datetime, length: int, minutes: int
+) -> None:
+    assume(max(begin, other).year < 9999)
+    window = Window(begin, begin + minutes * MINUTE)
+    for start in (other, begin - min(begin - EPOCH, (length - 1) * MINUTE), begin + (minutes - 1) * MINUTE):
+        marked = Window(start, start + length * MINUTE)
+        keys = overlapping_range(aggregation, window)
+        key = aggregate_marker(aggregation, marked)
+        assert key.startswith(keys.prefix)
+        if marked.overlap(window):
+            assert keys.after < key < keys.before
 
 
 def test_markers_are_those_of_the_go_program() -> None:

@@ -210,7 +210,7 @@ class HistoriesOnDisk(Histories):
         assert isinstance(self.queue.queue, SqliteQueue)
         if not (self.directory / "tasks.db").exists():
             return []
-        return [message.body for message in self.queue.queue.peek(topic)]
+        return [message.body for message in self.queue.queue.browse(topic)]
 
     def teardown(self) -> None:
         super().teardown()

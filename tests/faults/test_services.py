@@ -49,7 +49,8 @@ SOME = (2, 1)  # where some requests are to succeed, be the machine ever so busy
 AGGREGATIONS = ("kittens-seen", "puppies-heard", "owls")
 BATCHES = [f"b-{number:02}" for number in range(12)]
 TIME = "2026/11/22/17/05"  # lies in both windows
-NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=24h", "--aggregation-period=8h", "--grace-period=4h")
+WINDOWS = ("--intake-max-age=24h", "--aggregation-period=8h", "--grace-period=4h")
+NOW = ("--now=2026-11-23T04:20:00Z", *WINDOWS, "--batch-ids=any")
 TASKS = {f"{aggregation} {TIME} {batch}" for aggregation in AGGREGATIONS for batch in BATCHES}
 TASKS |= {f"{aggregation}  the aggregation" for aggregation in AGGREGATIONS}
 

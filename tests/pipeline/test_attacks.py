@@ -1,6 +1,12 @@
 """Those who write into the ingestion and the peer's bucket may choose any names. What it gets them."""
 
+import threading
+import time
 import tracemalloc
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,10 +14,22 @@ from hypothesis import strategies as st
 
 from support.harness import Harness
 from workflow_manager.core.report import Figures
-from workflow_manager.pipeline import splitting
+from workflow_manager.observe.event import Event
+from workflow_manager.pipeline import scheduler, splitting
 
 IN_INTAKE = "2026/11/23/03/05"
 HONEST = "honest"
+
+
+class Tally:
+    """Counts events, and forgets them."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def notify(self, *events: Event) -> None:
+        self.counts.update(event.name for event in events)
+
 
 fragments = st.sampled_from(
     [
@@ -105,4 +123,49 @@ def test_many_aggregations_do_not_keep_an_honest_one_from_its_turn() -> None:
         harness.ingestion._put(f"made-up-{number}/x".encode(), b"", replace=True)
     report = harness.run()
     assert harness.taken_in() == ["b"]
-    assert report.figures["made-up-7"] == Figures()
+    assert report.aggregations == 2_001
+    assert len(report.figures) == 1_000
+    assert report.figures[HONEST].intake_tasks_scheduled == 1
+    assert report.figures["made-up-0"] == Figures()
+
+
+def test_no_more_aggregations_are_looked_up_than_can_be_read_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits to be read takes memory, and others name the aggregations."""
+    monkeypatch.setattr(scheduler, "MOST_OPEN", 5)
+    harness = Harness()
+    found, held, released = [], threading.Event(), threading.Event()
+
+    def pages(_prefix: str) -> Iterator[Sequence[str]]:
+        for number in range(100):
+            found.append(number)
+            if number == 5:  # five are open, and this one has to wait
+                held.set()
+            yield [f"made-up-{number}"]
+
+    def reading(_operation: str, _name: str) -> bool:
+        released.wait(60)
+        return False
+
+    harness.ingestion.list_directories = pages  # type: ignore[method-assign,assignment]
+    harness.ingestion.fails = reading
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(harness.run)
+        assert held.wait(60)
+        time.sleep(0.2)  # in which all would be found, were there no bound
+        assert len(found) == 6
+        released.set()
+        assert run.result().aggregations == 100
+
+
+def test_ten_thousand_incomplete_batches_are_named_one_by_one() -> None:
+    harness = Harness()
+    harness.spec = replace(harness.spec, names_incomplete=True)
+    for number in range(10_000):
+        harness.ingest(HONEST, IN_INTAKE, f"b{number:05}", parts=["", ".sig"])
+    harness.events = named = Tally()  # type: ignore[assignment] # it would remember each event
+    tracemalloc.start()
+    harness.run()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert named.counts["batch.incomplete"] == 10_000
+    assert peak < 10_000_000

@@ -10,11 +10,38 @@ from hypothesis import strategies as st
 
 from support.hostile import Listings, aggregation_marker, batch_objects, check
 
-AGGREGATIONS = ["agg", "agg-2026", "x-2026-11-22-17-00", "ü💶", "a\nb", "\x1b[2J", "..", "task-markers "]
+AGGREGATIONS = [
+    "agg",
+    "agg\ufffe",
+    "agg-2026",
+    "x-2026-11-22-17-00",
+    "ü💶",
+    "a\nb",
+    "\x1b[2J",
+    "..",
+    "task-markers ",
+]
 TIMES = ["2026/11/22/04/20", "2026/11/22/17/00", "2026/11/22/23/59", "2026/11/23/00/00", "2026/11/23/03/05"]
 OUTSIDE = ["2026/11/22/04/19", "2026/11/24/04/20", "2025/11/22/17/00", "9999/12/31/23/59"]
 SPOILT = ["2026/11/22/24/00", "2026/02/30/17/00", "2026/11/22/17/60", "2026/11/22/17/0", "0000/11/22/17/00"]
-IDS = ["b", "b0-b0", "2026-11-22-17-00-b", "b.batch", ".batch", "b\u2028c", "b\r\nERROR", "-", " ", "%2F"]
+UUIDS = ["9d0a4a36-4b6c-4e0c-9d5a-2b1f0c3d4e5f", "9D0A4A36-4B6C-4E0C-9D5A-2B1F0C3D4E5F"]
+NEARLY = ["{9d0a4a36-4b6c-4e0c-9d5a-2b1f0c3d4e5f}", "9d0a4a364b6c4e0c9d5a2b1f0c3d4e5f", f"{UUIDS[0]}.x"]
+ODD = ["b\ufffe", "\uffff", "b\U0010ffff", "b\ufdd0", "b\x7f", "b\x85"]
+IDS = [
+    *UUIDS * 3,
+    *NEARLY,
+    *ODD,
+    "b",
+    "b0-b0",
+    "2026-11-22-17-00-b",
+    "b.batch",
+    ".batch",
+    "b\u2028c",
+    "b\r\nERROR",
+    "-",
+    " ",
+    "%2F",
+]
 ENDINGS = [".batch", ".batch.avro", ".batch.sig", ".validity_0.sig", ".validity_0", ".validity_1.sig", ""]
 
 anything = st.text(min_size=1, max_size=30).map(lambda name: name.encode("utf-8", "surrogatepass"))
@@ -67,7 +94,8 @@ def listings(draw: st.DrawFn) -> Listings:
         for name in draw(st.lists(st.sampled_from(AGGREGATIONS), max_size=1))
     )
     page, splits = draw(st.sampled_from([1, 2, 3, 1000])), draw(st.booleans())
-    return Listings(frozenset(ingestion), frozenset(own), frozenset(peer), page, splits)
+    uuids = draw(st.booleans())
+    return Listings(frozenset(ingestion), frozenset(own), frozenset(peer), page, splits, uuids)
 
 
 @given(listings())

@@ -337,3 +337,23 @@ class TestRuns:
         assert report.stopped == report.failures[0].message
         assert harness.queue.published == {}
         assert "1 failure (1 lease)" in harness.events.seen[-1].message
+
+
+def test_a_renewal_that_fails_in_any_way_is_not_the_last(store: FaultyStore) -> None:
+    renewals: list[str] = []
+    renewed = threading.Event()
+
+    class Broken(FaultyStore):
+        def put(self, key: str, body: bytes) -> None:
+            renewals.append(key)
+            if len(renewals) == 2:
+                raise ValueError("a date that cannot be read")
+            super().put(key, body)
+            if len(renewals) > 2:
+                renewed.set()
+
+    lease = Lease(Broken("memory://own"), "scope", 0.2, Events(), sleep=lambda _: None)
+    lease.begin()
+    assert lease.holder() is None
+    assert renewed.wait(30)
+    lease.end()

@@ -115,7 +115,11 @@ class TestHowOftenIsListed:
         assert [call for call in harness.own.calls if call[0] in ("list", "get")] == [
             ("list", "task-markers/intake-agg-"),
             ("get", marker),
+            ("list", "task-markers/aggregate-agg-"),
         ]
+        harness.own.calls.clear()
+        harness.run()
+        assert [name for _, name in harness.own.calls] == ["task-markers/intake-agg-", marker]
 
     @pytest.mark.parametrize("split_after", [1, 3, 10, 10_000])
     def test_a_large_aggregation_is_split_without_losing_or_repeating_a_batch(
@@ -194,6 +198,35 @@ class TestMalformedNames:
         assert report.succeeded
         assert harness.taken_in() == ["b"]
         assert report.figures["agg"].malformed_objects_found == 1
+
+    def test_nor_is_it_aggregated_whichever_window_it_lies_in(self, harness: Harness) -> None:
+        harness.own.refuses = lambda key: "too long" if key.endswith("-long") else None
+        for batch in ("long", "b"):
+            harness.ingest("agg", IN_BOTH, batch)
+            harness.validate("agg", IN_BOTH, batch)
+        report = harness.run(max_age=2 * HOUR)
+        assert report.succeeded
+        assert harness.aggregated() == {"agg": ["b"]}
+        assert report.figures["agg"].malformed_objects_found == 1
+        assert report.figures["agg"].aggregate_ingestions_found == 1
+
+    def test_those_of_all_ranges_and_both_buckets_are_told_in_one_line(
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(splitting, "SPLIT_AFTER", 3)
+        monkeypatch.setattr(splitting, "WORTH_SPLITTING", 3)
+        for hour in ("16", "17", "18", "19", "20"):
+            harness.ingest("agg", f"2026/11/22/{hour}/05", "b")
+            harness.ingestion.put(f"agg/2026/11/22/{hour}/61/b.batch", b"")
+            harness.peer.put(f"agg/2026/11/22/{hour}/61/b.validity_0", b"")
+        harness.run(max_age=2 * HOUR)
+        (event,) = harness.events.named("objects.malformed")
+        assert event.fields["count"] == 10
+        assert event.fields["buckets"] == {"memory://ingestion": 5, "memory://peer": 5}
+        assert len(event.fields["examples"]) == 6  # type: ignore[arg-type] # a list
+        assert (
+            "5 malformed names in memory://ingestion and 5 malformed names in memory://peer" in event.message
+        )
 
     def test_an_aggregation_whose_marker_cannot_be_stored_fails_visibly(self, harness: Harness) -> None:
         harness.own.refuses = lambda key: "too long" if "aggregate" in key else None
@@ -289,7 +322,7 @@ class TestIsolation:
         harness.queue.refuses_message = lambda message: b"of-tasks" in message.body
         report = harness.run()
         assert harness.taken_in() == ["b", "of-markers"]
-        assert report.failed == {**dict.fromkeys(Kind, 0), Kind.LISTING: 1, Kind.PUBLISH: 1, Kind.MARKER: 1}
+        assert +Counter(report.failed) == {Kind.LISTING: 1, Kind.PUBLISH: 1, Kind.MARKER: 1}
         assert harness.events.seen[-1].severity is Severity.ERROR
         assert harness.events.seen[-1].message == (
             "scheduled 2 intake tasks and 0 aggregation tasks of 4 aggregations; 1 malformed object;"

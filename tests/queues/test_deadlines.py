@@ -233,7 +233,11 @@ class TestRuns:
         file = tmp_path / "wm.prom"
         patient = ("--request-timeout=10h", "--request-tries=100000", "--lease-duration=1s")
         outcome = cloud.run(
-            "--now=2026-11-23T04:20:00Z", "--intake-max-age=6h", *patient, f"--metrics-file={file}"
+            "--now=2026-11-23T04:20:00Z",
+            "--intake-max-age=6h",
+            "--batch-ids=any",
+            *patient,
+            f"--metrics-file={file}",
         )
         assert outcome.status == 1
         assert "503" in outcome.event("task.failed")["message"]

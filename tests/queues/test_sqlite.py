@@ -105,9 +105,9 @@ def test_an_id_that_nobody_was_given_removes_nothing(queue: SqliteQueue, ack_id:
 def test_peeking_takes_nothing_and_shows_leases(queue: SqliteQueue) -> None:
     queue.publish("t", messages(1200))
     queue.pull("t", 1, MINUTE)
-    seen = list(queue.peek("t"))
+    seen = list(queue.browse("t"))
     assert [message.body for message in seen] == [message.body for message in messages(1200)]
-    assert [message.leased_until for message in seen[:2]] == [1060.0, 0.0]
+    assert [message.state for message in seen[:2]] == ["leased", "waiting"]
     assert len(queue.pull("t", 2000, MINUTE)) == 1199
 
 
@@ -116,7 +116,7 @@ def test_it_counts_how_often_a_message_was_leased(queue: SqliteQueue, clock: Tim
     for _ in range(3):
         queue.pull("t", 1, MINUTE)
         clock.now += 61
-    assert [message.deliveries for message in queue.peek("t")] == [3, 0]
+    assert [message.leases for message in queue.browse("t")] == [3, 0]
 
 
 def test_a_topic_stays_known_when_all_its_messages_are_done(queue: SqliteQueue) -> None:
@@ -132,8 +132,8 @@ def test_a_queue_of_the_first_version_is_brought_to_this_one(path: Path, queue: 
         old.executescript(FIRST_VERSION)
         old.execute("INSERT INTO messages (topic, body, published) VALUES ('t', CAST('body' AS BLOB), 5)")
     assert queue.topics() == {"t": 1}
-    (seen,) = queue.peek("t")
-    assert (seen.body, seen.published, seen.deliveries) == (b"body", 5, 0)
+    (seen,) = queue.browse("t")
+    assert (seen.body, seen.published, seen.leases) == (b"body", 5, 0)
     (leased,) = queue.pull("t", 1, MINUTE)
     assert queue.ack([leased.ack_id]) == []
 
@@ -209,11 +209,11 @@ def test_somebody_elses_database_is_left_alone(path: Path, queue: SqliteQueue) -
     theirs.close()
 
 
-@pytest.mark.parametrize("operation", ["topics", "peek", "pull", "ack"])
+@pytest.mark.parametrize("operation", ["topics", "browse", "pull", "ack"])
 def test_reading_a_queue_that_is_not_there_makes_none(queue: SqliteQueue, path: Path, operation: str) -> None:
     calls: dict[str, Callable[[], object]] = {
         "topics": queue.topics,
-        "peek": lambda: list(queue.peek("t")),
+        "browse": lambda: list(queue.browse("t")),
         "pull": lambda: queue.pull("t", 1, MINUTE),
         "ack": lambda: queue.ack(["1-x"]),
     }
@@ -225,9 +225,10 @@ def test_reading_a_queue_that_is_not_there_makes_none(queue: SqliteQueue, path: 
 def test_a_full_disk_loses_nothing_that_was_acknowledged(full_disk: Path) -> None:
     queue = SqliteQueue(str(full_disk / "tasks.db"))
     try:
+        queue.prepare(["t"])
         acknowledged, error = _publish_until_it_fails(queue)
         assert "make room" in str(error)
-        assert len(list(queue.peek("t"))) == acknowledged
+        assert len(list(queue.browse("t"))) == acknowledged
     finally:
         queue.close()
 

@@ -23,7 +23,7 @@ def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with seaweedfs.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as url:
+    with seaweedfs.seaweedfs(tmp_path_factory.mktemp("seaweedfs"), KEYS) as url:
         yield url
 
 
@@ -73,7 +73,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def s3_bucket(url: str, through: str = "", retry_policy: RetryPolicy | None = None) -> S3Store:
     """A new bucket on a server of S3, used through another server if one is given."""
     name = f"b-{uuid.uuid4()}"
-    moto.make_bucket(url, name)
+    moto.make_bucket(url, name, KEYS)
     environ: Mapping[str, str] = {"AWS_ENDPOINT_URL_S3": through or url, **KEYS}
     settings = Settings(environ=environ, retry_policy=retry_policy or RetryPolicy())
     return S3Store.open(f"s3://{moto.REGION}/{name}", settings)

@@ -3,10 +3,14 @@
 import html
 import re
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from servers.process import find, free_port, serving
 
@@ -26,9 +30,12 @@ def moto(directory: Path) -> Iterator[str]:
         yield url
 
 
-def make_bucket(url: str, name: str) -> None:
-    """Make a bucket of S3, here or on any look-alike that asks for no signature."""
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="PUT")):
+def make_bucket(url: str, name: str, keys: Mapping[str, str]) -> None:
+    """Make a bucket of S3, here or on any look-alike, signed as botocore signs."""
+    request = AWSRequest("PUT", f"{url}/{name}")
+    S3SigV4Auth(Credentials(*keys.values()), "s3", REGION).add_auth(request)
+    headers = dict(request.headers.items())
+    with urllib.request.urlopen(urllib.request.Request(request.url, method="PUT", headers=headers)):
         pass
 
 

@@ -73,13 +73,16 @@ def test_a_listing_survives(fault: faulty.Fault, cloud: Cloud) -> None:
 
 
 def test_answers_slower_than_the_read_timeout_are_not_waited_for(cloud: Cloud) -> None:
-    transport = cloud.store._service._transport
-    transport._retry_policy = replace(transport._retry_policy, read_timeout=0.5)
+    kind = type(cloud.store)
+    environ = {"AWS_ENDPOINT_URL": cloud.between.url, "STORAGE_EMULATOR_HOST": cloud.between.url, **KEYS}
+    hasty = replace(PATIENCE, read_timeout=0.5)
+    store = kind.open(cloud.store.url, Settings(environ=environ, retry_policy=hasty))
     cloud.between.script.extend([honest, faulty.silent])
-    assert keys(cloud.store, "many/") == NAMES
+    assert keys(store, "many/") == NAMES
     cloud.between.script.append(faulty.silent)
-    cloud.store.put("marker", b"content")
-    assert cloud.store.get("marker") == b"content"
+    store.put("marker", b"content")
+    assert store.get("marker") == b"content"
+    store.close()
 
 
 def test_a_page_that_is_never_whole_is_an_error_and_not_the_end(cloud: Cloud) -> None:

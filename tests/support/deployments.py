@@ -22,7 +22,7 @@ from workflow_manager.queues.sqlite import SqliteQueue
 from workflow_manager.storage.local import LocalStore
 
 AGGREGATIONS = 3
-WINDOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=6h")
+WINDOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=6h", "--batch-ids=any")
 LEASE = "task-markers/workflow-manager-lease-"
 MARKER = "task-markers/intake-"
 

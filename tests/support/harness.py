@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from workflow_manager.core.names import BatchIds
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.windows import HOUR, aggregation_window, intake_window
 from workflow_manager.errors import QueueError, StorageError
@@ -97,13 +98,17 @@ class Events:
 
 
 def run_spec(max_age: timedelta = 24 * HOUR) -> RunSpec:
-    """What a run at NOW is to do: in the last day, and aggregate the window from 16:00 to midnight."""
+    """What a run at NOW is to do: in the last day, and aggregate the window from 16:00 to midnight.
+
+    Any batch ID will do, so that tests can use short ones.
+    """
     length, grace = 8 * HOUR, 4 * HOUR
     return RunSpec(
         intake_window(NOW, max_age),
         aggregation_window(NOW - grace - length, length),
         Topics("intake", "aggregate"),
         is_first=False,
+        batch_ids=BatchIds.ANY,
     )
 
 
@@ -112,6 +117,7 @@ class Harness:
 
     def __init__(self, page_size: int = 1000, breaker_seconds: float = 60) -> None:
         self.breaker_seconds = breaker_seconds
+        self.spec = run_spec()
         self.ingestion = FaultyStore("memory://ingestion", page_size)
         self.own = FaultyStore("memory://own", page_size)
         self.peer = FaultyStore("memory://peer", page_size)
@@ -135,7 +141,8 @@ class Harness:
     ) -> Scheduler:
         buckets = Buckets(self.ingestion, self.own, self.peer)
         given = replace(
-            run_spec(max_age),
+            self.spec,
+            intake=intake_window(NOW, max_age),
             lease=lease,
             breaker_seconds=self.breaker_seconds,
             workers=workers or Workers(),

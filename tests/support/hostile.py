@@ -7,6 +7,7 @@ tested. The tests of Hypothesis and the coverage-guided fuzzer share this.
 import io
 import json
 import re
+import unicodedata
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from support.harness import NOW, FaultyStore, Harness
+from workflow_manager.core.names import BatchIds
 from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.logs import Logs
 from workflow_manager.pipeline import splitting
@@ -27,6 +29,7 @@ AGGREGATION_MARKED = "2026-11-22-16-00-2026-11-23-00-00"
 
 _NAME = re.compile(r"([^/]+)/([0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}/[0-9]{2})/([^/]+)", re.DOTALL)
 _FORGERY = re.compile(r"(^|-)[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{2}-[0-9]{2}-")
+_UUID = re.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _ENDINGS = (".sig", ".avro", "")
 
 
@@ -52,6 +55,7 @@ class Listings:
     """The names in each bucket, in bytes; `page` is how many a listing gives at once.
 
     With `splits`, ranges of a few names are already cut into pieces that are read side by side.
+    With `uuids`, batch IDs must be UUIDs.
     """
 
     ingestion: frozenset[bytes]
@@ -59,9 +63,10 @@ class Listings:
     peer: frozenset[bytes]
     page: int = 1000
     splits: bool = False
+    uuids: bool = False
 
 
-def understood(key: bytes, infix: str) -> Named | None:
+def understood(key: bytes, infix: str, *, uuids: bool) -> Named | None:
     """What a name says, or None if no batch's object can have it."""
     try:
         match = _NAME.fullmatch(key.decode())
@@ -78,16 +83,28 @@ def understood(key: bytes, infix: str) -> Named | None:
     for part in _ENDINGS:
         if ending is None and name.endswith(f".{infix}{part}"):
             batch, ending = name.removesuffix(f".{infix}{part}"), part
-    if not batch or _FORGERY.search(batch):
+    if not batch or _FORGERY.search(batch) or unfit(aggregation) or unfit(batch):
+        return None
+    if uuids and not _UUID.fullmatch(batch if ending is not None else batch.partition(".")[0]):
         return None
     return Named(aggregation, time, batch, ending)
 
 
-def ready(keys: Iterable[bytes], infix: str, endings: set[str], window: tuple[str, str]) -> set[Due]:
+def unfit(name: str) -> bool:
+    """Whether a name has control characters or noncharacters."""
+    return any(
+        unicodedata.category(char) == "Cc" or 0xFDD0 <= ord(char) <= 0xFDEF or ord(char) & 0xFFFE == 0xFFFE
+        for char in name
+    )
+
+
+def ready(
+    keys: Iterable[bytes], infix: str, endings: set[str], window: tuple[str, str], *, uuids: bool
+) -> set[Due]:
     """The batches in a window of which all these objects are there."""
     there: dict[Due, set[str | None]] = {}
     for key in keys:
-        if (named := understood(key, infix)) and window[0] <= named.time < window[1]:
+        if (named := understood(key, infix, uuids=uuids)) and window[0] <= named.time < window[1]:
             there.setdefault(Due(*named[:3]), set()).add(named.ending)
     return {batch for batch, found in there.items() if endings <= found}
 
@@ -109,10 +126,11 @@ class Expectation:
         parts, own = {"", ".avro", ".sig"}, set(given.own)
         directories = {key.split(b"/")[0] for key in given.ingestion if b"/" in key} - {b"task-markers"}
         ours = [key for key in given.ingestion if key.split(b"/")[0] in directories]
-        taken = ready(ours, "batch", parts, INTAKE)
-        validated = ready(given.peer, "validity_0", {".sig"}, AGGREGATION)
+        uuids = given.uuids
+        taken = ready(ours, "batch", parts, INTAKE, uuids=uuids)
+        validated = ready(given.peer, "validity_0", {".sig"}, AGGREGATION, uuids=uuids)
         self.intake = sorted(batch for batch in taken if marker(batch).encode() not in own)
-        both = ready(ours, "batch", parts, AGGREGATION) & validated
+        both = ready(ours, "batch", parts, AGGREGATION, uuids=uuids) & validated
         self.aggregations = {
             name: sorted([batch.time, batch.batch] for batch in both if batch.aggregation == name)
             for name in {batch.aggregation for batch in both}
@@ -132,17 +150,19 @@ class Expectation:
                 name = directory.decode()
             except UnicodeDecodeError:
                 name = ""
-            if not name:
+            if not name or unfit(name):
                 counts[""] += 1
                 continue
-            counts[name] += _unreadable(given.ingestion, directory, "batch", INTAKE)
-            counts[name] += _unreadable(given.peer, directory, "validity_0", AGGREGATION)
+            counts[name] += _unreadable(given.ingestion, directory, "batch", INTAKE, uuids=given.uuids)
+            counts[name] += _unreadable(given.peer, directory, "validity_0", AGGREGATION, uuids=given.uuids)
         return +counts
 
 
-def _unreadable(keys: Iterable[bytes], directory: bytes, infix: str, window: tuple[str, str]) -> int:
+def _unreadable(
+    keys: Iterable[bytes], directory: bytes, infix: str, window: tuple[str, str], *, uuids: bool
+) -> int:
     begin, end = (directory + b"/" + time.encode() for time in window)
-    return sum(1 for key in keys if begin < key < end and understood(key, infix) is None)
+    return sum(1 for key in keys if begin < key < end and understood(key, infix, uuids=uuids) is None)
 
 
 class _Listeners:
@@ -189,6 +209,8 @@ def check(given: Listings) -> None:
     ):
         for key in keys:
             store._put(key, b"", replace=True)
+    if given.uuids:
+        harness.spec = replace(harness.spec, batch_ids=BatchIds.UUID)
     before = names_of(harness.own)
     harness.events = listeners = _Listeners()  # type: ignore[assignment] # stands in for it
     with _small_pieces() if given.splits else _pieces_as_they_are():

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from support.harness import Harness, run_spec
+from workflow_manager.core.names import BatchIds
 from workflow_manager.core.repetition import Repetition
 from workflow_manager.core.selection import Selection
 from workflow_manager.core.verdict import Rules
@@ -18,7 +19,13 @@ PERIOD, GRACE = 8 * HOUR, 4 * HOUR
 
 def rules(now: datetime) -> Rules:
     """What the harness's runs do at a time."""
-    return Rules(now, intake_window(now, 24 * HOUR), aggregation_window(now - GRACE - PERIOD, PERIOD), GRACE)
+    return Rules(
+        now,
+        intake_window(now, 24 * HOUR),
+        aggregation_window(now - GRACE - PERIOD, PERIOD),
+        GRACE,
+        BatchIds.ANY,
+    )
 
 
 def survey(

@@ -11,6 +11,7 @@ from workflow_manager.cli.explain_text import sentences
 from workflow_manager.cli.run import utc_now
 from workflow_manager.cli.surveying import grounds, range_since
 from workflow_manager.config.survey_flags import EXPLAIN
+from workflow_manager.core.names import BatchIds
 from workflow_manager.core.selection import Selection
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import ConfigError, Mistake
@@ -40,7 +41,7 @@ def explain(arguments: Sequence[str]) -> int:
         return 0
     words, parsed.words = parsed.words, []
     try:
-        subject = parse_subject(words)
+        subject = parse_subject(words, BatchIds(str(parsed.values["batch-ids"])))
     except ValueError as error:
         raise ConfigError([*parsed.all_mistakes(), Mistake("", "", str(error))]) from None
     with ExitStack() as opened:

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from workflow_manager import __version__
 from workflow_manager.cli.exit_status import ExitStatus, of_signal
 from workflow_manager.cli.output import discard_output
-from workflow_manager.errors import ConfigError, WorkflowManagerError
+from workflow_manager.errors import ConfigError, Mistake, WorkflowManagerError
 
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
@@ -22,7 +22,7 @@ COMMANDS = {
     "backfill": "schedule what runs have missed in a range of time, or publish tasks again",
     "markers": "list the markers of tasks, and remove old ones",
     "check": "find out whether buckets and topics can be used, without publishing anything",
-    "tasks": "look at, take and acknowledge the tasks of an SQLite queue",
+    "tasks": "inspect a task queue, and put dead letters back",
     "sample": "fill buckets with made-up batches to try things with",
     "demo": "three passes over a made-up deployment, explained",
 }
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
     if words and words[0] in ("--version", "-version"):
-        return _guarded("run", lambda _: _show(f"workflow-manager {__version__}"), [])
+        return _guarded("run", lambda more: _show(_version(more)), words[1:])
     if words and words[0] in ("--help", "-help", "-h", "help"):
         return _guarded("run", lambda _: _show(_help()), [])
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
@@ -88,6 +88,16 @@ def _show(text: str) -> int:
     return 0
 
 
+def _version(more: Sequence[str]) -> str:
+    if not more:
+        return f"workflow-manager {__version__}"
+    if list(more) not in (["--verbose"], ["-verbose"]):
+        raise ConfigError([Mistake("--version", " ".join(more), "only --verbose can follow")])
+    from workflow_manager.cli.versions import versions  # noqa: PLC0415 (few need it)
+
+    return versions()
+
+
 def _help() -> str:
     commands = "\n".join(f"  {name:8} {about}" for name, about in COMMANDS.items())
     return (
@@ -95,5 +105,6 @@ def _help() -> str:
         "       workflow-manager COMMAND [flags]\n\n"
         "Schedules intake and aggregation tasks for Prio-style batch pipelines on object storage.\n\n"
         f"commands:\n{commands}\n\n"
-        "'workflow-manager COMMAND --help' lists the flags of a command."
+        "'workflow-manager COMMAND --help' lists the flags of a command.\n"
+        "'workflow-manager --version --verbose' lists the versions of all libraries."
     )

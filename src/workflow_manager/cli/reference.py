@@ -11,7 +11,7 @@ from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.core.schema import AGGREGATION, INTAKE, MARKER
 from workflow_manager.core.verdict import REASONS, WindowState
-from workflow_manager.observe import events, marker_events, stop_events
+from workflow_manager.observe import events, found, marker_events, stop_events
 from workflow_manager.observe.event import Event
 from workflow_manager.report.run_document import schema
 from workflow_manager.survey.as_json import STATUS_SCHEMA
@@ -101,7 +101,11 @@ not name.
 
 def flags_page() -> str:
     """The flags of each command, as Markdown."""
-    commands = {"run": every_flag("run", "", run.OUTPUT), "tasks": tasks.FLAGS, "sample": sample.FLAGS}
+    commands = {
+        "run": every_flag("run", "", run.OUTPUT),
+        "tasks": tasks.COMMAND.every_flag(),
+        "sample": sample.FLAGS,
+    }
     parts = [_FLAGS]
     for command, flags in commands.items():
         parts.append(f"\n## {command}\n")
@@ -159,8 +163,9 @@ def _groups(flags: Flags) -> Iterator[str]:
 
 def _events() -> Iterator[type[Event]]:
     """All events, in the order of their names."""
-    found = [*vars(events).values(), *vars(stop_events).values(), *vars(marker_events).values()]
-    kinds = {kind for kind in found if isinstance(kind, type) and issubclass(kind, Event)}
+    modules = (events, found, stop_events, marker_events)
+    members = {name: value for module in modules for name, value in vars(module).items()}.values()
+    kinds = [kind for kind in members if isinstance(kind, type) and issubclass(kind, Event)]
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
 

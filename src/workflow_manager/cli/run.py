@@ -167,8 +167,8 @@ def deliver_metrics(config: RunConfig, report: RunReport, observer: Observer) ->
         return True
     from workflow_manager.observe import metrics  # noqa: PLC0415 (its import costs more than a small run)
 
-    if len(report.figures) > metrics.MOST_AGGREGATIONS:
-        observer.notify(MetricsBounded(len(report.figures), metrics.MOST_AGGREGATIONS))
+    if report.aggregations > metrics.MOST_AGGREGATIONS:
+        observer.notify(MetricsBounded(report.aggregations, metrics.MOST_AGGREGATIONS))
     ended = time.time()
     grouping = {"locality": config.k8s_namespace, "ingestor": config.ingestor_label}
     errors = []

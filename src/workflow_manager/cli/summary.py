@@ -19,7 +19,7 @@ def show(report: RunReport) -> None:
     """Print the figures of each aggregation, their sum, and the failures."""
     terminal = console()
     terminal.print(figures_table(report))
-    hidden = len(report.figures) - SHOWN_AGGREGATIONS
+    hidden = len(report.figures) + report.unnamed - SHOWN_AGGREGATIONS
     if hidden > 0:
         terminal.print(f"… and {counted(hidden, 'more aggregation')}, which the totals include.")
     for failure in report.failures:

@@ -68,7 +68,9 @@ def grounds_of(
     """The same from buckets that are open already."""
     given = Given(parsed.values)
     now = given.optional("now", datetime) or clock_time
-    rules = Rules(now, config.intake, config.aggregation, given.get("grace-period", timedelta))
+    rules = Rules(
+        now, config.intake, config.aggregation, given.get("grace-period", timedelta), config.batch_ids
+    )
     patterns = given.optional("aggregation-id", tuple) or ()
     period = given.get("aggregation-period", timedelta)
     return Grounds(config, buckets, rules, period, Selection(patterns))

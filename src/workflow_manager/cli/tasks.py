@@ -1,56 +1,85 @@
-"""`workflow-manager tasks`: look at, take and acknowledge the tasks of an SQLite queue."""
+"""`workflow-manager tasks`: inspect a task queue, put dead letters back, and play the worker."""
 
-import json
 import os
-import sys
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
 
 from workflow_manager import flag_types
-from workflow_manager.config.flags import Flags
-from workflow_manager.config.run_config import Given
-from workflow_manager.config.run_flags import Group
-from workflow_manager.errors import ConfigError, Mistake, QueueError
-from workflow_manager.observe.logs import printable
-from workflow_manager.observe.wording import counted
+from workflow_manager.assembly import KIND, QueueCommand, open_queue
+from workflow_manager.cli import task_actions
+from workflow_manager.config.run_config import Given, retry_policy
+from workflow_manager.config.run_flags import GROUPS, RETRY_FLAGS, Group
+from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Option, Settings
-from workflow_manager.queues.sqlite import SqliteQueue
 
 SUMMARY = """\
-tasks list  shows the tasks on a topic without taking any
-tasks pull  leases tasks as a worker would: nobody else gets them until the lease runs out
-tasks ack   removes tasks that are done, by the IDs that pull has printed
+tasks stats    shows how many tasks are waiting, leased and dead, and how old the oldest one is
+tasks list     shows the tasks on a topic without taking any; without --topic, how many each topic has
+tasks redrive  puts dead letters back: publishes them to --to, then removes them from --from
+tasks pull     leases tasks as a worker would: nobody else gets them until the lease ends
+tasks ack      removes tasks that are done, by the IDs that pull printed
 
-Without --topic, list shows how many tasks each topic has."""
+stats and redrive work with every kind of queue, list with those whose tasks can be read without taking
+them, pull and ack with SQLite."""
 
 _LIST = "list"
 _PULL = "pull"
 _ACK = "ack"
-FLAGS = Flags(
+_STATS = "stats"
+_REDRIVE = "redrive"
+_ACTIONS = (_STATS, _LIST, _REDRIVE, _PULL, _ACK)
+_TOPICS = ("intake-tasks-topic", "aggregate-tasks-topic")
+
+
+# As a run has them, but for what it requires.
+_QUEUE = Group(
+    "Task queue",
+    tuple(
+        replace(option, required=False)
+        for group in GROUPS
+        for option in group.options
+        if option.name in (KIND, *_TOPICS)
+    ),
+)
+_WHICH = Group(
+    "Which tasks",
+    (
+        Option("topic", "topic to inspect, list or pull from (default for stats: both topics of a run)"),
+        Option(
+            "max", "most tasks to pull (default 1) or put back (default all)", "", flag_types.at_least_one
+        ),
+        Option("lease", "how long tasks that are taken are hidden from others", "10m", flag_types.duration),
+        Option("json", "print JSON, one object a line", "false", flag_types.boolean, is_switch=True),
+    ),
+)
+_REDRIVING = Group(
+    "Dead letters",
+    (
+        Option("from", "where the dead letters are: a queue, stream, subject, topic or subscription"),
+        Option("to", "topic to publish them to"),
+        Option(
+            "aggregation-id",
+            "put back only tasks of this aggregation; * stands for any text; may be repeated",
+            repeatable=True,
+        ),
+        Option("dry-run", "only count what would be put back", "false", flag_types.boolean, is_switch=True),
+    ),
+)
+COMMAND = QueueCommand(
     "tasks",
     SUMMARY,
-    [
-        Group(
-            "Which tasks",
-            (
-                *SqliteQueue.options,
-                Option("topic", "topic to list or pull from"),
-                Option("max", "most tasks to pull", "1", flag_types.at_least_one),
-                Option("lease", "how long pulled tasks are left to us", "10m", flag_types.duration),
-                Option("json", "print JSON, one task a line", "false", flag_types.boolean, is_switch=True),
-            ),
-        )
-    ],
-    usage="tasks list|pull|ack [flags] [ID ...]",
+    "tasks stats|list|redrive|pull|ack [flags] [ID ...]",
+    [_QUEUE, _WHICH, _REDRIVING, RETRY_FLAGS],
 )
 
 
 def tasks(arguments: Sequence[str]) -> int:
-    """Do what the first word says; 0, or 1 if an ID to acknowledge is not known."""
-    parsed = FLAGS.parse(arguments, os.environ)
+    """Do what the first word says; 0, or 1 if some of it failed."""
+    parsed, kind = COMMAND.read(arguments, os.environ)
     if parsed.wants_help:
-        print(FLAGS.help(), end="")
+        print(COMMAND.every_flag().help(), end="")
         return 0
     action, *ack_ids = parsed.words or [""]
     parsed.words = []
@@ -58,100 +87,51 @@ def tasks(arguments: Sequence[str]) -> int:
     mistakes = [*parsed.all_mistakes(), *_mistakes(action, ack_ids, given)]
     if mistakes:
         raise ConfigError(mistakes)
-    queue = SqliteQueue.open(Settings(options=parsed.values))
-    try:
-        if action == _LIST:
-            return _list(queue, given)
-        return _pull(queue, given) if action == _PULL else _ack(queue, ack_ids)
-    finally:
-        queue.close()
+    with ExitStack() as opened:
+        settings = Settings(parsed.values, environ=dict(os.environ), retry_policy=retry_policy(parsed.values))
+        actions = task_actions.TaskActions(
+            kind, open_queue(kind, settings, opened), as_json=given.get("json", bool)
+        )
+        return _act(actions, action, ack_ids, given)
+
+
+def _act(actions: task_actions.TaskActions, action: str, ack_ids: Sequence[str], given: Given) -> int:
+    topic, lease, most = given.text("topic"), given.get("lease", timedelta), given.optional("max", int)
+    match action:
+        case "stats":
+            return actions.stats([topic] if topic else [given.text(name) for name in _TOPICS])
+        case "list":
+            return actions.list(topic)
+        case "redrive":
+            return actions.redrive(
+                task_actions.RedriveSpec(
+                    given.text("from"),
+                    given.text("to"),
+                    given.optional("aggregation-id", tuple) or (),
+                    most,
+                    lease,
+                    dry_run=given.get("dry-run", bool),
+                )
+            )
+        case "pull":
+            return actions.pull(topic, most or 1, lease)
+        case _:
+            return actions.ack(ack_ids)
 
 
 def _mistakes(action: str, ack_ids: Sequence[str], given: Given) -> list[Mistake]:
-    if action not in (_LIST, _PULL, _ACK):
-        return [Mistake("", "", f"say what to do: tasks list, tasks pull or tasks ack, not {action!r}")]
+    if action not in _ACTIONS:
+        known = ", ".join(f"tasks {name}" for name in _ACTIONS)
+        return [Mistake("", "", f"unknown action {action!r}; use one of: {known}")]
     mistakes = []
-    if action == _PULL and not given.text("topic"):
-        mistakes.append(Mistake("--topic", "", "is required to pull"))
-    if action == _PULL and given.get("lease", timedelta) <= timedelta():
+    needed = {_PULL: ("topic",), _REDRIVE: ("from", "to")}.get(action, ())
+    mistakes += [
+        Mistake(f"--{name}", "", f"is required to {action}") for name in needed if not given.text(name)
+    ]
+    if given.get("lease", timedelta) <= timedelta():
         mistakes.append(Mistake("--lease", "", "must be greater than zero"))
     if action == _ACK and not ack_ids:
-        mistakes.append(Mistake("", "", "name the IDs to acknowledge, as 'tasks pull' has printed them"))
+        mistakes.append(Mistake("", "", "name the IDs to acknowledge, as 'tasks pull' printed them"))
     if action != _ACK and ack_ids:
         mistakes.append(Mistake("", "", f"unexpected word {ack_ids[0]!r}"))
     return mistakes
-
-
-def _list(queue: SqliteQueue, given: Given) -> int:
-    topic, as_json = given.text("topic"), given.get("json", bool)
-    if not topic:
-        for name, count in queue.topics().items():
-            print(json.dumps({"topic": name, "tasks": count}) if as_json else f"{count:8}  {printable(name)}")
-        return 0
-    _known(queue, topic)
-    now = time.time()
-    for message in queue.peek(topic):
-        state = "leased" if message.leased_until > now else "waiting"
-        if as_json:
-            print(
-                json.dumps(
-                    {
-                        "id": message.number,
-                        "published": _time(message.published),
-                        "age_seconds": max(0, int(now - message.published)),
-                        "state": state,
-                        "leases": message.deliveries,
-                        "message": _parsed(message.body),
-                    }
-                )
-            )
-        else:
-            leases = counted(message.deliveries, "lease")
-            shown = _shown(message.body)
-            print(f"{message.number:8}  {_time(message.published)}  {state:7}  {leases:9}  {shown}")
-    return 0
-
-
-def _known(queue: SqliteQueue, topic: str) -> None:
-    topics = list(queue.topics())
-    if topic not in topics:
-        there = f"there are {', '.join(map(printable, topics))}" if topics else "the queue has no topics"
-        raise QueueError(
-            "find", f"topic {printable(topic)}", f"there is no such topic; {there}", "correct --topic"
-        )
-
-
-def _parsed(body: bytes) -> object:
-    """A message as JSON, or as text if it is none."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")
-
-
-def _pull(queue: SqliteQueue, given: Given) -> int:
-    lease = given.get("lease", timedelta)
-    _known(queue, given.text("topic"))
-    leased = queue.pull(given.text("topic"), given.get("max", int), lease)
-    for message in leased:
-        if given.get("json", bool):
-            print(json.dumps({"ack-id": message.ack_id, "task": _parsed(message.body)}, ensure_ascii=False))
-        else:
-            print(f"{message.ack_id}  {_shown(message.body)}")
-    return 0
-
-
-def _ack(queue: SqliteQueue, ack_ids: Sequence[str]) -> int:
-    unknown = queue.ack(ack_ids)
-    for ack_id in unknown:
-        print(f"workflow-manager: {ack_id!r} names no task that is leased to you", file=sys.stderr)
-    print(f"acknowledged {counted(len(ack_ids) - len(unknown), 'task')}")
-    return 1 if unknown else 0
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _shown(body: bytes) -> str:
-    return printable(body.decode(errors="replace"))

@@ -66,7 +66,7 @@ def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[
         url,
         settings.environ,
         settings.retry_policy,
-        authorize=Signer(keys, name, region, _host(url)),
+        authorize=Signer(keys, name, region, _host(url), urlsplit(url).path.rstrip("/")),
         explain=explain,
         ca_variables=CA_VARIABLES,
     )
@@ -154,16 +154,15 @@ class _Ambient:
         self._found: BotocoreCredentials | None = None
 
     def __call__(self) -> Expiring[Keys]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 (takes long to import)
-        from botocore.session import Session  # noqa: PLC0415 (as above)
+        from botocore.session import Session  # noqa: PLC0415 (takes long to import)
 
         try:
             if self._found is None:
                 self._found = Session().get_credentials()
             frozen = self._found.get_frozen_credentials() if self._found else None
-        except (BotoCoreError, ClientError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # what files and programs say is read on the way, and may be anything
             raise CloudError(
-                f"the AWS credentials cannot be had: {error}",
+                f"cannot obtain AWS credentials: {str(error) or type(error).__name__}",
                 "check ~/.aws and AWS_PROFILE, log in again (aws sso login), or check the machine's role",
             ) from error
         if frozen is None or not frozen.access_key or not frozen.secret_key:
@@ -210,7 +209,11 @@ def _leased(answer: Answer) -> Expiring[Keys]:
     access_key, secret_key, token, expiration = (unescape(match[1]) if match else "" for match in found)
     if not (access_key and secret_key and token and expiration):
         raise unfinished("has no complete credentials in it")
-    return Expiring(Keys(access_key, secret_key, token), datetime.fromisoformat(expiration))
+    try:
+        expiry = datetime.fromisoformat(expiration)
+    except ValueError:
+        raise unfinished(f"has no valid expiration date: {excerpt(expiration.encode())!r}") from None
+    return Expiring(Keys(access_key, secret_key, token), expiry)
 
 
 def _web_identity_token(settings: Settings) -> str:

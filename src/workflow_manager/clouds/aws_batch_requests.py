@@ -91,7 +91,7 @@ class BatchSender:
     @classmethod
     def open(cls, kind: str, settings: Settings, dialect: Dialect) -> Self:
         """The service; raises ConfigError. Sends no request."""
-        service.require(kind, "aws", "botocore", "httptools")
+        service.require(kind, "aws", "botocore", "pycurl")
         region = str(settings.options[f"{kind}-region"])
         settings = replace(settings, identity=str(settings.options.get(f"{kind}-identity", "")))
         url = aws.endpoint(settings.environ, dialect.service)

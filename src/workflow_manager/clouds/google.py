@@ -55,7 +55,6 @@ class Tokens:
     def _fetch(self) -> Expiring[Mapping[str, str]]:
         import google.auth.transport  # noqa: PLC0415 (takes long to import)
         from google.auth.credentials import with_scopes_if_required  # noqa: PLC0415 (as above)
-        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 (as above)
 
         headers: dict[str, str] = {}
         try:
@@ -66,10 +65,10 @@ class Tokens:
                 self._found = with_scopes_if_required(found, list(self._scopes))
             self._found.refresh(self._request)
             self._found.apply(headers)
-        except (GoogleAuthError, OSError, ValueError, KeyError) as error:
+            expiry = self._found.expiry
+        except Exception as error:  # what files and programs say is read on the way, and may be anything
             said = error.args[0] if error.args else type(error).__name__
-            raise CloudError(f"Google's credentials cannot be had: {said}", _ADVICE) from error
-        expiry = self._found.expiry
+            raise CloudError(f"cannot obtain Google's credentials: {said}", _ADVICE) from error
         return Expiring(headers, expiry.replace(tzinfo=UTC) if expiry else None)
 
     def _request(  # google-auth's own shape of a request: see google.auth.transport.Request
@@ -127,6 +126,7 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
         authorize=authorize,
         explain=explain,
         ca_variables=CA_VARIABLES,
+        http2=True,
     )
     return service, who
 

@@ -43,10 +43,17 @@ class CloudError(Exception):
 ALWAYS = 1_000_000
 
 
+# The most bytes of an answer's body. A page of 1,000 keys, each of 1,024 bytes and percent-encoded, and
+# what a service says of each, is below the second.
+ANSWER_BYTES = 1_000_000
+PAGE_BYTES = 16_000_000
+
+
 class Request(NamedTuple):
     """One request. `target` is the path and query, percent-encoded as it goes over the wire.
 
     `secrets` are those in its body: no error will show them, even if the answer repeats them.
+    `limit` is the most bytes that the answer's body may have.
     """
 
     method: str
@@ -54,6 +61,7 @@ class Request(NamedTuple):
     body: bytes = b""
     headers: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()
+    limit: int = ANSWER_BYTES
 
 
 class Answer(NamedTuple):

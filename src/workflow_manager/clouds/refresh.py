@@ -58,6 +58,7 @@ class Refreshed(Generic[T]):
             raise CloudError(error.cause, error.advice, status=error.status, code=error.code) from error
         try:
             value, expiry = self._fetch()
+            ends = _moment(expiry)
         except CloudError as error:
             now = time()
             if held is not None and now < held.ends:
@@ -66,5 +67,12 @@ class Refreshed(Generic[T]):
             self._failed = (now, error)
             raise
         now = time()
-        ends = expiry.timestamp() if expiry else float("inf")
         return _Held(value, min(max(ends - self._margin, now + _AGAIN), ends), ends)
+
+
+def _moment(expiry: datetime | None) -> float:
+    """When that is in seconds since 1970, never for None; raises CloudError."""
+    try:
+        return expiry.timestamp() if expiry else float("inf")
+    except (ValueError, OverflowError) as error:  # years 1 and 9999 have moments beyond the clock's
+        raise CloudError(f"the credentials have no valid expiration date: {error}") from error

@@ -71,7 +71,7 @@ class Service:
     """One service at one endpoint, such as `https://host:port`. Safe for use by many threads.
 
     `authorize` gives the headers that each try of a request goes with, `explain` reads the
-    service's error documents.
+    service's error documents. With `http2`, that is used where the endpoint offers it.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Service:
         explain: Callable[[bytes], ErrorDocument],
         ca_variables: tuple[str, ...] = (),
         proxied: bool = True,
+        http2: bool = False,
     ) -> None:
         from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
 
@@ -92,7 +93,7 @@ class Service:
         self._authorize = authorize
         self._explain = explain
         self._transport = Transport(
-            endpoint, environ, retry_policy, ca_variables=ca_variables, proxied=proxied
+            endpoint, environ, retry_policy, ca_variables=ca_variables, proxied=proxied, http2=http2
         )
 
     def send(self, request: Request, accept: frozenset[int]) -> Answer:

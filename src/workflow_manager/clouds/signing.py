@@ -1,7 +1,8 @@
 """Signature Version 4 of requests to Amazon's services.
 
 A marker costs one signed request, and botocore's signer, which is made for any request that
-there may be, takes ten times as long for it as this one. The tests hold it to botocore's.
+there may be, takes ten times as long for it as this one. libcurl's cannot be used: it takes `..` in
+a path for a step upwards, so that `a/../b` would name another object. The tests hold this one to botocore's.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
+from urllib.parse import quote
 
 from workflow_manager.clouds.http import Request
 
@@ -26,14 +28,20 @@ class Keys(NamedTuple):
 
 
 class Signer:
-    """Signs requests to a service of a region, at a host. Paths are signed as they are, as S3 has it."""
+    """Signs requests to a service of a region, at a host and under a path there, such as a gateway's.
 
-    def __init__(self, keys: Callable[[], Keys], service: str, region: str, host: str) -> None:
+    S3 has paths signed as they are. All others have them quoted once more.
+    """
+
+    def __init__(
+        self, keys: Callable[[], Keys], service: str, region: str, host: str, prefix: str = ""
+    ) -> None:
         self._keys = keys
         self._scope = f"{region}/{service}/aws4_request"
         self._parts = (region, service, "aws4_request")
         self._service = service
         self._host = host
+        self._prefix = prefix
         # What the last signature was made with: it is another each day, and with other credentials.
         self._derived: tuple[str, str, bytes] = ("", "", b"")
 
@@ -54,6 +62,9 @@ class Signer:
         names = sorted(headers)
         lines = "".join([f"{name}:{' '.join(headers[name].split())}\n" for name in names])
         path, _, query = request.target.partition("?")
+        path = self._prefix + path
+        if self._service != "s3" and path != "/":
+            path = quote(path, safe="/~")
         listed = ";".join(names)
         canonical = f"{request.method}\n{path}\n{_sorted(query)}\n{lines}\n{listed}\n{digest}"
         scope = f"{moment[:8]}/{self._scope}"

@@ -1,38 +1,36 @@
-"""One try of a request: HTTP/1.1 over the connections to one host.
+"""One try of a request, by libcurl: TLS, proxies, HTTP/1.1 and HTTP/2, and limits on what comes back.
 
-A run makes a request for each marker that it writes. A request through a general HTTP library of
-Python takes 200 to 300 microseconds of CPU, most of it for headers that nobody reads; with the
-parser of httptools, which is C, it takes a tenth of that.
-
-Importing this imports the parser, so only clouds.service does, when a service is first made.
+Importing this imports libcurl, so only clouds.service does, when a service is first made.
 """
 
+import math
 import re
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+import pycurl
 
 from workflow_manager import __version__
-from workflow_manager.clouds.connections import Connections, broken
-from workflow_manager.clouds.http import ALWAYS, CloudError, Request, unfinished
+from workflow_manager.clouds.connect_options import connect_options, endpoint_parts
+from workflow_manager.clouds.http import CloudError, Request
+from workflow_manager.clouds.io_thread import Options, Transfer
+from workflow_manager.clouds.shared_io import close_shared, open_shared
+from workflow_manager.clouds.transport_errors import explained
 from workflow_manager.ports import RetryPolicy
 
-if TYPE_CHECKING:
-    import socket
-
-# As much of an answer as is taken at once. A page of 1,000 keys has about 300 KB; larger pieces are no
-# faster, and leave holes in memory that nothing else fits into.
-_READ_SIZE = 1 << 16
-_LEAST_TIMEOUT = 0.001
-_FIRST_FINAL = 200  # those below are said before the answer itself
+# As much of an answer as libcurl hands over at once. A page of 1,000 keys has about 300 kB.
+_BUFFER_BYTES = 1 << 16
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
-_OWN_HEADERS = f"user-agent: workflow-manager/{__version__}\r\naccept-encoding: identity\r\n"
+# libcurl would add the first two; with no encoding, a page is read without being unpacked first.
+_OWN_HEADERS = ("accept:", "expect:", "accept-encoding: identity")
+_METHODS = {"GET": pycurl.HTTPGET, "HEAD": pycurl.NOBODY}
 
 
 class Transport:
-    """Requests to one endpoint."""
+    """Requests to one endpoint. Safe for use by many threads.
+
+    With `http2`, that is used if the service offers it, and one connection carries all requests.
+    """
 
     def __init__(
         self,
@@ -42,11 +40,17 @@ class Transport:
         *,
         ca_variables: tuple[str, ...],
         proxied: bool,
+        http2: bool = False,
     ) -> None:
-        self._connections = Connections(endpoint, environ, ca_variables, proxied=proxied)
+        parts = endpoint_parts(endpoint)
+        self._host = parts.netloc.rpartition("@")[2]
+        self._base = f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}"
         self._retry_policy = retry_policy
-        self._base = self._connections.base
-        self._always = self._connections.headers
+        found = connect_options(parts.scheme, environ, ca_variables, proxied=proxied)
+        self._options: Options = (*_fixed_options(retry_policy, http2=http2), *found.items())
+        self._io = open_shared()
+        self._idle = self._io.pool(self._options)
+        self._open = True
 
     def exchange(
         self, request: Request, headers: Mapping[str, str], deadline: float
@@ -55,111 +59,114 @@ class Transport:
 
         Takes no longer than `deadline`, on the monotonic clock.
         """
-        message = self._message(request, headers)
-        left = max(_LEAST_TIMEOUT, deadline - time.monotonic())
-        connection = self._connections.take(min(self._retry_policy.connect_timeout, left))
-        answer = _Answer(bodiless=request.method == "HEAD")
-        reusable = False
-        try:
-            connection.limit(min(self._retry_policy.read_timeout, left))
-            connection.socket.sendall(message)
-            self._read(connection.socket, answer, deadline)
-            reusable = answer.reusable
-            return answer.status, answer.headers, b"".join(answer.chunks)
-        except (TimeoutError, BlockingIOError) as error:
-            raise CloudError(
-                f"{self._connections.host} did not answer within {self._retry_policy.read_timeout:g} s",
-                "check the network and the service's status page",
-                tries=ALWAYS,
-            ) from error
-        except (OSError, HttpParserError, HttpParserUpgrade) as error:
-            raise broken(self._connections.host, error) from error
-        finally:
-            answer.forget()
-            if reusable:
-                self._connections.give_back(connection)
-            else:
-                connection.socket.close()
-                if not answer.complete:
-                    self._connections.distrust()
+        transfer = self._prepared(request, headers, deadline)
+        self._io.run([transfer])
+        return self._answer(transfer, request)
 
     def close(self) -> None:
-        """Close the connections that are kept."""
-        self._connections.close()
+        """Let go of the connections."""
+        if self._open:
+            self._open = False
+            close_shared(self._io)
 
-    def _message(self, request: Request, headers: Mapping[str, str]) -> bytes:
-        """A request as it goes over the wire."""
-        headers = {"host": self._connections.host, **self._always, **headers}
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        # What is confidential may be in there, so it is not shown.
-        if _CONTROL.search(request.target) or len(_CONTROL.findall(lines)) > 2 * len(headers):
-            raise CloudError(
-                "a header of the request holds a line break or another control character",
-                "check the credentials for stray line breaks",
-            )
-        length = "" if request.method == "GET" else f"content-length: {len(request.body)}\r\n"
-        first = f"{request.method} {self._base}{request.target} HTTP/1.1\r\n"
+    def _prepared(self, request: Request, headers: Mapping[str, str], deadline: float) -> Transfer:
+        lines = _header_lines(request, headers)
         try:
-            return f"{first}{lines}{_OWN_HEADERS}{length}\r\n".encode("latin-1") + request.body
-        except UnicodeEncodeError:
-            raise CloudError(
-                "a header of the request holds a character that HTTP does not have",
-                "check the credentials and the endpoint",
-            ) from None
+            transfer = self._idle.pop()
+        except IndexError:
+            transfer = Transfer(self._options)
+        curl = transfer.curl
+        curl.setopt(pycurl.URL, f"{self._base}{request.target}")
+        curl.setopt(pycurl.HTTPHEADER, lines)
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
+        curl.setopt(pycurl.MAXFILESIZE, request.limit)
+        if request.method in _METHODS:
+            curl.setopt(pycurl.HTTPGET, 1)  # what another request may have been before
+            curl.setopt(_METHODS[request.method], 1)
+            curl.unsetopt(pycurl.CUSTOMREQUEST)
+        else:
+            curl.setopt(pycurl.POST, 1)  # has a body, which a HEAD before it had not
+            curl.setopt(pycurl.POSTFIELDS, request.body)
+            curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        return transfer
 
-    def _read(self, connection: "socket.socket", answer: "_Answer", deadline: float) -> None:
-        """Read an answer. Who sends it byte by byte keeps to every read timeout, but not to the deadline."""
-        while answer.take(connection.recv(_READ_SIZE)):
-            if time.monotonic() > deadline:
-                raise CloudError(
-                    f"the answer was not complete after {self._retry_policy.total_timeout:g} s",
-                    "check the network, and what stands between here and the service",
-                )
+    def _answer(self, transfer: Transfer, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            if transfer.code:
+                raise explained(transfer, self._host, request.limit, self._retry_policy)
+            status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
+            return status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks)
+        finally:
+            transfer.chunks.clear()
+            transfer.lines.clear()
+            self._idle.append(transfer)
 
 
-class _Answer:
-    """An answer as far as it has come. The parser calls the methods whose names begin with `on_`."""
+class AnswerHeaders(Mapping[str, str]):
+    """The headers of an answer, with their names in lower case; taken apart when one is asked for."""
 
-    def __init__(self, *, bodiless: bool) -> None:
-        self.headers: dict[str, str] = {}
-        self.chunks: list[bytes] = []
-        self.complete = False
-        self.reusable = False  # whether another answer may follow on the connection
-        self.on_body = self.chunks.append
-        self._bodiless = bodiless
-        self._parser = HttpResponseParser(self)
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines.copy()
+        self._parsed: dict[str, str] | None = None
 
-    @property
-    def status(self) -> int:
-        """The status, once the headers have come."""
-        return self._parser.get_status_code()
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name]
 
-    def forget(self) -> None:
-        """Let go of the parser: the two hold each other, and a page would stay until that is noticed."""
-        del self._parser
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
 
-    def take(self, data: bytes) -> bool:
-        """Take what has come, or b"" if nothing more will come; whether there is more to wait for."""
-        if data:
-            self._parser.feed_data(data)
-            return not self.complete
-        # Without a length, it is the end of the connection that ends an answer.
-        if not self.headers or {"content-length", "transfer-encoding"} & self.headers.keys():
-            raise unfinished("broke off" if self.headers else "did not come: the connection was closed")
-        return False
+    def __len__(self) -> int:
+        return len(self._all())
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+    def _all(self) -> dict[str, str]:
+        if self._parsed is None:
+            self._parsed = {}
+            for line in self._lines:
+                name, colon, value = line.decode("latin-1").partition(":")
+                if line.startswith(b"HTTP/"):
+                    self._parsed.clear()  # what came before was said before the answer itself
+                elif colon:
+                    self._parsed[name.lower()] = value.strip()
+        return self._parsed
 
-    def on_headers_complete(self) -> None:
-        """All headers are there; to HEAD, that is all, whatever length they announce."""
-        self.complete = self._bodiless and self.status >= _FIRST_FINAL
 
-    def on_message_complete(self) -> None:
-        """The whole answer, or one that only announces it."""
-        self.complete = self.status >= _FIRST_FINAL
-        self.reusable = not self._bodiless and self._parser.should_keep_alive()
-        if not self.complete:
-            self.headers.clear()
-            self.chunks.clear()
+def _fixed_options(retry_policy: RetryPolicy, *, http2: bool) -> Options:
+    """The options of all requests."""
+    return (
+        (pycurl.NOSIGNAL, 1),
+        (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+        (pycurl.FOLLOWLOCATION, 0),
+        (pycurl.HTTP09_ALLOWED, 0),
+        (pycurl.PATH_AS_IS, 1),
+        (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+        (pycurl.SSL_VERIFYPEER, 1),
+        (pycurl.SSL_VERIFYHOST, 2),
+        (pycurl.PROXY_SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+        (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if http2 else pycurl.CURL_HTTP_VERSION_1_1),
+        (pycurl.USERAGENT, f"workflow-manager/{__version__}"),
+        (pycurl.BUFFERSIZE, _BUFFER_BYTES),
+        (pycurl.CONNECTTIMEOUT_MS, max(1, int(retry_policy.connect_timeout * 1000))),
+        # Fewer than one byte a second for so long: libcurl counts in whole seconds.
+        (pycurl.LOW_SPEED_LIMIT, 1),
+        (pycurl.LOW_SPEED_TIME, max(1, math.ceil(retry_policy.read_timeout))),
+    )
+
+
+def _header_lines(request: Request, headers: Mapping[str, str]) -> list[str]:
+    """Headers as libcurl takes them; raises CloudError for what would be more than headers."""
+    lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
+    # What is confidential may be in there, so it is not shown.
+    if _CONTROL.search(request.target) or _CONTROL.search("".join(lines)):
+        raise CloudError(
+            "a header of the request holds a line break or another control character",
+            "check the credentials for stray line breaks",
+        )
+    if not "".join(lines).isascii():
+        raise CloudError(
+            "a header of the request holds a character that HTTP does not have",
+            "check the credentials and the endpoint",
+        )
+    lines += _OWN_HEADERS
+    if request.body and "content-type" not in headers:
+        lines.append("content-type:")  # libcurl would call it a form
+    return lines

@@ -21,6 +21,8 @@ _VARIABLE_PREFIX = "WORKFLOW_MANAGER_"
 _KUBERNETES = re.compile(
     r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_.*)?)?)"
 )
+# Twins of other commands' flags that look like misspelt ones of a run's.
+_OF_OTHER_COMMANDS = frozenset({f"{_VARIABLE_PREFIX}AGGREGATION_ID"})
 # Words that can only be meant as the value of the boolean flag before them; digits may be IDs of tasks.
 _BOOLEANS = frozenset({"t", "T", "true", "TRUE", "True", "f", "F", "false", "FALSE", "False"})
 _NEARLY = 0.85  # the least similarity of a misspelt variable to what was meant, of 1.0
@@ -53,7 +55,7 @@ def environment_twin(name: str) -> str:
 def strange_variables(environ: Mapping[str, str], flags: "Flags") -> list[str]:
     """The variables with this program's prefix that belong to none of the flags, nor to Kubernetes."""
     ours = [name for name in environ if name.startswith(_VARIABLE_PREFIX)]
-    twins = set(flags.twins().values()) if ours else set()
+    twins = _OF_OTHER_COMMANDS.union(flags.twins().values()) if ours else _OF_OTHER_COMMANDS
     return sorted(
         name
         for name in ours

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from workflow_manager.core.names import BatchIds
 from workflow_manager.core.windows import MINUTE, Window, aggregation_window, intake_window
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.flag_types import written
@@ -28,6 +29,8 @@ class RunConfig:
     intake: Window
     aggregation: Window
     is_first: bool
+    batch_ids: BatchIds
+    allow_overlapping_windows: bool
     dry_run: bool
     max_enqueue_workers: int
     max_list_workers: int
@@ -94,6 +97,8 @@ def configure(parsed: Mapping[str, object], clock_time: datetime) -> RunConfig:
         intake=intake,
         aggregation=aggregation,
         is_first=given.get("is-first", bool),
+        batch_ids=BatchIds(given.text("batch-ids")),
+        allow_overlapping_windows=given.get("allow-overlapping-windows", bool),
         dry_run=given.get("dry-run", bool),
         intake_tasks_topic=given.text("intake-tasks-topic"),
         aggregate_tasks_topic=given.text("aggregate-tasks-topic"),

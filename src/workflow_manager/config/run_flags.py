@@ -92,6 +92,19 @@ _WINDOWS = Group(
             is_switch=True,
         ),
         Option(
+            "allow-overlapping-windows",
+            "schedule an aggregation even if its window overlaps one that is scheduled already",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
+        Option(
+            "batch-ids",
+            "batch IDs to accept: uuid, or any (facilitator workers crash on an ID that is not a UUID)",
+            "uuid",
+            _one_of("uuid", "any"),
+        ),
+        Option(
             "now",
             "evaluate the windows as of this time (RFC 3339) instead of the clock's",
             parse=flag_types.instant,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from workflow_manager.core.names import (
     PART_ENDINGS,
     Batch,
+    BatchIds,
     Part,
     path_time,
     split_suffix,
@@ -27,11 +28,11 @@ class Malformed:
 class HourOfBatches:
     """What the listing of one hour of one aggregation says of its batches.
 
-    `ready` is in order of time, then ID.
+    `ready` is in order of time, then ID, and so is `incomplete`, which says what parts each has.
     """
 
     ready: list[Batch] = field(default_factory=list)
-    incomplete: list[Batch] = field(default_factory=list)
+    incomplete: dict[Batch, int] = field(default_factory=dict)
     malformed: list[Malformed] = field(default_factory=list)
 
     def within(self, window: Window) -> "HourOfBatches":
@@ -39,7 +40,7 @@ class HourOfBatches:
         begin, end = path_time(window.begin), path_time(window.end)
         return HourOfBatches(
             [batch for batch in self.ready if begin <= batch.time < end],
-            [batch for batch in self.incomplete if begin <= batch.time < end],
+            {batch: there for batch, there in self.incomplete.items() if begin <= batch.time < end},
         )
 
 
@@ -49,7 +50,8 @@ class HourOfNames:
     Of each batch, one name is kept rather than three keys: an hour can hold very many.
     """
 
-    def __init__(self, prefix: str, hour: str, infix: str) -> None:
+    def __init__(self, prefix: str, hour: str, infix: str, batch_ids: BatchIds) -> None:
+        self._batch_ids = batch_ids
         self._prefix = prefix
         self._hour = hour
         self._dot = f".{infix}"
@@ -71,16 +73,21 @@ class HourOfNames:
         whole validation into the signature object).
         """
         found = HourOfBatches()
+        incomplete: dict[Batch, int] = {}
         while self._parts:
             tail, there = self._parts.popitem()
-            if problem := tail_problem(tail):
+            if there & Part.OTHER and there != Part.OTHER and tail_problem(tail, there, self._batch_ids):
+                # Names that are malformed, and one that is not, as it is none of a batch's three objects.
+                self._parts[tail] = there ^ Part.OTHER
+                there = Part.OTHER
+            if problem := tail_problem(tail, there, self._batch_ids):
                 found.malformed.extend(Malformed(key, problem) for key in self._keys(tail, there))
             elif there & enough == enough:
                 found.ready.append(tail_batch(self._hour, tail))
             else:
-                found.incomplete.append(tail_batch(self._hour, tail))
+                incomplete[tail_batch(self._hour, tail)] = there
         found.ready.sort()
-        found.incomplete.sort()
+        found.incomplete.update(sorted(incomplete.items()))
         found.malformed.sort()
         return found
 

@@ -7,10 +7,12 @@ every parser here takes any string at all and answers for each whether it is one
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from sys import intern
 from typing import Final, NamedTuple
 
+from workflow_manager.core.characters import name_problem
 from workflow_manager.core.windows import DAY, EPOCH, Window
 from workflow_manager.key_range import KeyRange
 
@@ -23,6 +25,10 @@ _HOUR = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}/")
 _MINUTES = frozenset(f"{minute:02}" for minute in range(60))
 _HOUR_LENGTH = len("2026/11/22/18/")
 _TAIL_ID = len("05/")
+# The end of nearly every name: a minute and a UUID. One match is all that such a name costs.
+_UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_UUID_TAIL = re.compile(rf"[0-5][0-9]/{_UUID}").fullmatch
+_UUID_AND_MORE = re.compile(rf"{_UUID}\.").match
 # A batch ID with a marker's time inside could give its marker the name of another's.
 _MARKER_TIME = re.compile(r"(?:^|-)[0-9]{4}(?:-[0-9]{2}){4}-")
 _MARKER_TIME_DASHES = 5
@@ -30,6 +36,13 @@ _AGGREGATE_TIMES = re.compile(r"([0-9]{4}(?:-[0-9]{2}){4})-([0-9]{4}(?:-[0-9]{2}
 _MARKER_TIME_FORM = "%Y-%m-%d-%H-%M"
 # Windows up to this length are found where they overlap another; see `overlapping_range`.
 LONGEST_WINDOW: Final[timedelta] = 31 * DAY
+
+
+class BatchIds(StrEnum):
+    """Which batch IDs are well formed. The real `facilitator` panics on any that is not a UUID."""
+
+    UUID = "uuid"
+    ANY = "any"
 
 
 class Part:
@@ -156,8 +169,8 @@ def aggregation_problem(aggregation: str) -> str | None:
     """Why a top-level directory cannot be an aggregation's, or None if it can."""
     if not aggregation:
         return "the name of the aggregation is empty"
-    if not _is_text(aggregation):
-        return "the name of the aggregation is not UTF-8"
+    if problem := name_problem(aggregation):
+        return f"the name of the aggregation {problem}"
     return None
 
 
@@ -187,19 +200,30 @@ def split_suffix(name: str, dot: str) -> tuple[str, int]:
     return (name, Part.OTHER) if part is None else (stem, part)
 
 
-def tail_problem(tail: str) -> str | None:
-    """Why `MM/{batch}` cannot be the end of a batch's name, or None if it can."""
-    batch = tail[_TAIL_ID:]
+def tail_problem(tail: str, parts: int, batch_ids: BatchIds) -> str | None:
+    """Why `MM/{batch}` cannot be the end of a batch's name, or None if it can.
+
+    `parts` says which objects have this name. Those that are none of a batch's three may have
+    more behind the UUID: they count as a batch that is never ready, as in the Go program.
+    """
+    if _UUID_TAIL(tail):
+        return None
     if tail[:2] not in _MINUTES or tail[2:_TAIL_ID] != "/":
         return "no minute follows the hour"
+    return _id_problem(tail[_TAIL_ID:], parts, batch_ids)
+
+
+def _id_problem(batch: str, parts: int, batch_ids: BatchIds) -> str | None:
     if not batch:
         return "the batch ID is empty"
     if "/" in batch:
         return "the batch ID holds a slash"
-    if not _is_text(batch):
-        return "the batch ID is not UTF-8"
+    if problem := name_problem(batch):
+        return f"the batch ID {problem}"
     if batch.count("-") >= _MARKER_TIME_DASHES and _MARKER_TIME.search(batch):
         return "the batch ID holds a time, so that its marker could be another batch's"
+    if batch_ids is BatchIds.UUID and not (parts == Part.OTHER and _UUID_AND_MORE(batch)):
+        return "the batch ID is not a UUID"
     return None
 
 
@@ -208,14 +232,14 @@ def tail_batch(hour: str, tail: str) -> Batch:
     return Batch(intern(hour + tail[:2]), tail[_TAIL_ID:])  # many batches share a time, and are kept
 
 
-def parse_key(key: str, aggregation: str, infix: str) -> tuple[Batch, int] | None:
+def parse_key(key: str, aggregation: str, infix: str, batch_ids: BatchIds) -> tuple[Batch, int] | None:
     """The batch and the part that an object's name stands for; None if the name is malformed."""
     prefix = f"{aggregation}/"
     hour = hour_of(key, prefix)
     if hour is None:
         return None
     tail, part = split_suffix(key[len(prefix) + _HOUR_LENGTH :], f".{infix}")
-    return None if tail_problem(tail) else (tail_batch(hour, tail), part)
+    return None if tail_problem(tail, part, batch_ids) else (tail_batch(hour, tail), part)
 
 
 def _aggregate_prefix(aggregation: str) -> str:
@@ -229,15 +253,5 @@ def _is_hour(text: str) -> bool:
     try:
         hour_begin(text)
     except ValueError:
-        return False
-    return True
-
-
-def _is_text(name: str) -> bool:
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # lone surrogates: bytes of a file name that are not UTF-8
         return False
     return True

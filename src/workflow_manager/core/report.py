@@ -37,13 +37,16 @@ class Figures:
 
 
 FIGURES = tuple(figure.name for figure in fields(Figures))
+# What was found in the buckets, which is known when an aggregation has been read.
+FOUND = FIGURES[: FIGURES.index("malformed_objects_found")]
 
 
 class Kind(StrEnum):
     """What failed.
 
     A bucket could not be read, a task could not be published, a published one could not be marked, the
-    lease could not be written or read, or the run took longer than it may.
+    lease could not be written or read, the run took longer than it may, or the window of an aggregation
+    overlaps one that is marked.
     """
 
     LISTING = "listing"
@@ -51,6 +54,7 @@ class Kind(StrEnum):
     MARKER = "marker"
     LEASE = "lease"
     TIMEOUT = "timeout"
+    OVERLAP = "overlap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class RunReport:
     `failures` holds the first of them for people to read, `failed` says how many of each
     kind there were. `stopped` is why the run ended before everything was looked at, if it did;
     `interrupted` says that it was told to, by a signal, and did not stop for a failure.
-    `superseded_by` is who holds the lease, if that is another run: everything was left to it.
+    `superseded_by` is who holds the lease, if that is another run: everything was left to it. Of very many
+    aggregations, those of which all figures are 0 are not in `figures`; `unnamed` says how many.
     """
 
     dry_run: bool
@@ -79,11 +84,17 @@ class RunReport:
     runtime_seconds: float = 0.0
     interrupted: bool = False
     superseded_by: LeaseHolder | None = None
+    unnamed: int = 0
 
     @property
     def superseded(self) -> bool:
         """Whether everything was left to another run, which holds the lease."""
         return self.superseded_by is not None
+
+    @property
+    def aggregations(self) -> int:
+        """How many aggregations there were, with those that have nothing to tell."""
+        return len(self.figures.keys() - {""}) + self.unnamed
 
     @property
     def failure_count(self) -> int:

@@ -8,7 +8,12 @@ _TIME = {"type": "string", "pattern": "^[0-9]{4}(/[0-9]{2}){4}$", "description":
 _STAMP = {"type": "string", "format": "date-time"}
 _TRACE = {"type": "string", "format": "uuid", "description": "new for each message; log lines have it, too"}
 _AGGREGATION = {"type": "string", "minLength": 1, "description": "what is aggregated"}
-_BATCH = {"type": "string", "minLength": 1, "pattern": "^[^/]+$", "description": "usually a UUID"}
+_BATCH = {
+    "type": "string",
+    "minLength": 1,
+    "pattern": "^[^/]+$",
+    "description": "a UUID, unless run with --batch-ids=any",
+}
 
 
 def _message(title: str, properties: dict[str, Any]) -> dict[str, Any]:

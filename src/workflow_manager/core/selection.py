@@ -1,7 +1,8 @@
 """Which aggregations a command is about: IDs, in which `*` stands for any text."""
 
-import re
 from collections.abc import Sequence
+
+from workflow_manager.core.patterns import matcher
 
 
 class Selection:
@@ -9,14 +10,14 @@ class Selection:
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self.patterns = tuple(patterns)
-        self._matches = [re.compile(re.escape(one).replace(r"\*", ".*"), re.DOTALL) for one in patterns]
+        self._matches = matcher(patterns)
 
     @classmethod
     def exactly(cls, *aggregations: str) -> "Selection":
         """These aggregations, whatever is in their names."""
         selection = cls(aggregations)
-        selection._matches = [re.compile(re.escape(one)) for one in aggregations]
+        selection._matches = frozenset(aggregations).__contains__
         return selection
 
     def __contains__(self, aggregation: str) -> bool:
-        return not self._matches or any(one.fullmatch(aggregation) for one in self._matches)
+        return self._matches(aggregation)

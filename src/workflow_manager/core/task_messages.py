@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workflow_manager.core.characters import escaped
 from workflow_manager.core.names import Batch, aggregate_marker, intake_marker, path_time
 from workflow_manager.core.windows import Window
 
@@ -60,6 +61,29 @@ class AggregationTask:
 
 Task = IntakeTask | AggregationTask
 
+_INTAKE_FIELDS = {"trace-id": str, "aggregation-id": str, "batch-id": str, "date": str}
+_AGGREGATION_FIELDS = {
+    "trace-id": str,
+    "aggregation-id": str,
+    "aggregation-start": str,
+    "aggregation-end": str,
+    "batches": list,
+}
+
+
+def aggregation_of(body: bytes) -> str | None:
+    """The aggregation of the task that a message is about, or None if the message is not one of ours."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict):
+        return None
+    for fields in (_INTAKE_FIELDS, _AGGREGATION_FIELDS):
+        if all(isinstance(message.get(name), kind) for name, kind in fields.items()):
+            return str(message["aggregation-id"])
+    return None
+
 
 def _encode(body: Mapping[str, object]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return escaped(json.dumps(body, ensure_ascii=False, separators=(",", ":"))).encode()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from workflow_manager.core.names import Batch, path_time
+from workflow_manager.core.names import Batch, BatchIds, path_time
 from workflow_manager.core.windows import Window
 
 
@@ -50,12 +50,13 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a run with the same flags does at `now`: its two windows, and the grace it gives."""
+    """What a run with the same flags does at `now`: its two windows, the grace it gives, the IDs it takes."""
 
     now: datetime
     intake: Window
     aggregation: Window
     grace: timedelta
+    batch_ids: BatchIds = BatchIds.UUID
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 `name` identifies the kind of event in logs and is never reused for another meaning.
 `message` is for people, `fields` for machines; `docs/reference/events.md` lists the names.
+What is found in the buckets is in `found.py`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from workflow_manager.core.batches import Malformed
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.task_messages import Task
@@ -16,10 +16,13 @@ from workflow_manager.core.windows import Window
 from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import (
     AGAIN,
+    as_fields,
     counted,
     describe,
+    iso_interval,
     outcome,
     outcome_fields,
+    overlap,
     quote,
     span,
 )
@@ -37,36 +40,6 @@ class RunStarted(Event):
     @property
     def message(self) -> str:
         return f"looking for intake from {span(self.intake)}, for aggregation from {span(self.aggregation)}"
-
-
-@dataclass(frozen=True, slots=True)
-class AggregationsFound(Event):
-    """The ingestion bucket has been asked for its aggregations."""
-
-    name: ClassVar[str] = "aggregations.found"
-    count: int
-
-    @property
-    def message(self) -> str:
-        return f"found {counted(self.count, 'aggregation')}"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectsMalformed(Event):
-    """Objects with names that no batch can have were skipped; the first of them are named."""
-
-    name: ClassVar[str] = "objects.malformed"
-    usual: ClassVar[Severity] = Severity.WARNING
-    aggregation: str
-    bucket: str
-    count: int
-    examples: tuple[Malformed, ...]
-
-    @property
-    def message(self) -> str:
-        first = self.examples[0]
-        such = f"{quote(first.key)}: {first.problem}"
-        return f"skipped {counted(self.count, 'malformed name')} in {self.bucket}, such as {such}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +131,23 @@ class AggregationSkipped(Event):
     @property
     def message(self) -> str:
         return f"skipped the aggregation of {quote(self.aggregation)}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class AggregationOverlaps(TaskEvent):
+    """An aggregation was not scheduled: its window overlaps another whose aggregation is."""
+
+    name: ClassVar[str] = "aggregation.overlaps"
+    usual: ClassVar[Severity] = Severity.ERROR
+    marked: Window
+
+    @property
+    def message(self) -> str:
+        return f"did not schedule {describe(self.task)}: {overlap(self.marked)}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        return {**as_fields("task", self.task), "scheduled_window": iso_interval(self.marked)}
 
 
 @dataclass(frozen=True, slots=True)

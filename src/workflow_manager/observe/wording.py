@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from workflow_manager.core.names import Part
 from workflow_manager.core.plan import Skip
 from workflow_manager.core.report import FIGURES, Kind, RunReport
 from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
@@ -12,6 +13,12 @@ LONGEST = 200  # characters of a name that anyone needs to see
 # The figures that the last line of a run has.
 _ALSO_TOLD = ("malformed_objects_found", "aggregate_batches_left_out")
 _TOLD = tuple(name for name in FIGURES if "tasks" in name or name in _ALSO_TOLD)
+_PARTS = {
+    Part.HEADER: "header",
+    Part.PACKETS: "packets",
+    Part.SIGNATURE: "signature",
+    Part.OTHER: "other",
+}
 # The fields of an event that have another name in a log line.
 _LABELS = {"aggregation": "aggregation_id"}
 
@@ -24,6 +31,14 @@ def describe(task: Task) -> str:
             return f"the intake of batch {quote(batch.id)} of {of} at {batch.time}"
         case AggregationTask(window=window, batches=batches):
             return f"the aggregation of {counted(len(batches), 'batch')} of {of} from {span(window)}"
+
+
+def overlap(marked: Window) -> str:
+    """Why a window that overlaps `marked` is not aggregated, and what to do."""
+    return (
+        f"the window {span(marked)} overlaps it and is scheduled already, so that batches would be summed"
+        " twice; restore --aggregation-period, or give --allow-overlapping-windows"
+    )
 
 
 def as_fields(name: str, value: object) -> dict[str, object]:
@@ -53,7 +68,7 @@ def outcome(report: RunReport) -> str:
     text = (
         f"{did} {counted(total.intake_tasks_scheduled, 'intake task')}"
         f" and {counted(total.aggregation_tasks_scheduled, 'aggregation task')}"
-        f" of {counted(len(report.figures), 'aggregation')}"
+        f" of {counted(report.aggregations, 'aggregation')}"
     )
     if total.aggregate_batches_left_out:
         text += f"; {counted(total.aggregate_batches_left_out, 'batch')} left out of scheduled aggregations"
@@ -80,6 +95,17 @@ def outcome_fields(report: RunReport) -> dict[str, object]:
         "superseded": report.superseded,
         "runtime_seconds": round(report.runtime_seconds, 3),
     }
+
+
+def parts_of(parts: int) -> list[str]:
+    """The names of the objects that a batch has, for machines."""
+    return [name for part, name in _PARTS.items() if parts & part]
+
+
+def only(parts: int) -> str:
+    """The objects that an incomplete batch has, for people."""
+    named = " and ".join(name for name in parts_of(parts & Part.ALL))
+    return f"only its {named}" if named else "only an object that is none of the three"
 
 
 def counted(count: int, what: str) -> str:

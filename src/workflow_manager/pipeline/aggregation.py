@@ -9,8 +9,10 @@ from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import AggregationTask
 from workflow_manager.core.windows import Window, union
-from workflow_manager.observe.events import AggregationSkipped, TaskFailed
+from workflow_manager.observe.events import AggregationOverlaps, AggregationSkipped, TaskFailed
+from workflow_manager.observe.found import AggregationRead
 from workflow_manager.observe.marker_events import BatchesLeftOut
+from workflow_manager.observe.wording import describe, overlap
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.hours import (
     AGGREGATION_LEFT,
@@ -18,6 +20,8 @@ from workflow_manager.pipeline.hours import (
     HoursReader,
     Reading,
 )
+from workflow_manager.pipeline.listing import overlapping_window
+from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.repeating import aggregation_again
 from workflow_manager.pipeline.splitting import Split, pieces
 from workflow_manager.pipeline.stage import Stage
@@ -29,12 +33,17 @@ class AggregationPass:
     The two windows are read as the ranges that they cover together, so that an hour in
     both is listed once. The aggregation is decided when the last range has been read,
     and only if all of them could be: a sum over part of a window could never be mended.
+    `done` is called in the end.
     """
 
-    def __init__(self, context: RunContext, listing: Stage, aggregation: str) -> None:
+    def __init__(
+        self, context: RunContext, listing: Stage, aggregation: str, done: Callable[[], None]
+    ) -> None:
         self._context = context
         self._listing = listing
         self._id = aggregation
+        self._done = done
+        self._malformed = MalformedNames(aggregation)
         self._lock = threading.Lock()
         self._open = 0
         self._whole = True
@@ -43,7 +52,7 @@ class AggregationPass:
 
     def start(self) -> None:
         """Have the listings read. Returns at once; the work is done on the listing stage."""
-        self._context.ledger.add(self._id)
+        self._context.ledger.begin(self._id)
         windows = union([self._context.intake, self._context.aggregation])
         for window in self._opened(windows):
             self._listing.submit(self._guarded, window, partial(self._read, split=self._split))
@@ -54,7 +63,7 @@ class AggregationPass:
         return windows
 
     def _read(self, window: Window, split: Split | None = None) -> Reading:
-        return HoursReader(self._context, self._id, window, split).read()
+        return HoursReader(self._context, self._id, window, self._malformed, split).read()
 
     def _split(self, rest: Window, names_an_hour: float) -> None:
         """Have what is left of a range read side by side, as a piece of work of its own."""
@@ -88,7 +97,18 @@ class AggregationPass:
             self._open -= 1
             last = not self._open
         if last:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Everything has been read that could be: say what was found, and decide the aggregation."""
+        context = self._context
+        try:
+            self._malformed.report(context.ledger, context.observer)
+            if self._whole:
+                context.observer.notify(AggregationRead(self._id, context.ledger.figures(self._id)))
             self._decide_aggregation()
+        finally:
+            self._done()
 
     def _decide_aggregation(self) -> None:
         context = self._context
@@ -100,6 +120,7 @@ class AggregationPass:
                 self._undecided(failed=False)
                 return
             decision = self._decision()
+            due = not isinstance(decision, Skip) and self._may_be_scheduled(decision)
         except Exception as error:  # noqa: BLE001 (as above)
             self._undecided(failed=True)
             context.failed(self._id, AGGREGATION_LEFT, error)
@@ -108,11 +129,7 @@ class AggregationPass:
             if decision is Skip.MARKER:
                 context.ledger.add(self._id, aggregation_tasks_skipped_due_to_marker=1)
             context.observer.notify(AggregationSkipped(self._id, decision))
-        elif problem := context.own.unstorable(decision.marker):
-            error_text = f"no marker for it can be written: {problem}"
-            context.observer.notify(TaskFailed(decision, error_text))
-            context.ledger.fail_task(decision, Kind.MARKER, error_text)
-        else:
+        elif due:
             context.sink.submit([decision])
 
     def _decision(self) -> AggregationTask | Skip:
@@ -141,3 +158,19 @@ class AggregationPass:
             ledger.add(self._id, aggregation_tasks_failed=1)
         elif not ledger.superseded:
             ledger.add(self._id, aggregation_tasks_left=1)
+
+    def _may_be_scheduled(self, task: AggregationTask) -> bool:
+        """Whether its marker can be written and its window overlaps none that is marked; else it fails."""
+        context = self._context
+        if problem := context.own.unstorable(task.marker):
+            error_text = f"no marker for it can be written: {problem}"
+            context.observer.notify(TaskFailed(task, error_text))
+            context.ledger.fail_task(task, Kind.MARKER, error_text)
+            return False
+        if context.allow_overlapping_windows or context.repetition is not None:
+            return True
+        if marked := overlapping_window(context.own, self._id, task.window):
+            context.observer.notify(AggregationOverlaps(task, marked))
+            context.ledger.fail_task(task, Kind.OVERLAP, f"{describe(task)}: {overlap(marked)}")
+            return False
+        return True

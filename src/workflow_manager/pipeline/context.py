@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from workflow_manager.core.names import BatchIds
 from workflow_manager.core.repetition import Repetition
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
@@ -31,7 +32,7 @@ class TaskSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What all aggregations of a run have in common."""
+    """What all aggregations of a run have in common; see `RunSpec` for the last three."""
 
     ingestion: Bucket
     own: Bucket
@@ -46,6 +47,9 @@ class RunContext:
     markers: MarkerReader
     repetition: Repetition | None = None
     memory: MemoryBudget = field(default_factory=MemoryBudget)
+    batch_ids: BatchIds = BatchIds.UUID
+    allow_overlapping_windows: bool = False
+    names_incomplete: bool = False
 
     def may_schedule(self) -> bool:
         """Whether we hold the lease. Markers are read only after this: another's are seen, then."""

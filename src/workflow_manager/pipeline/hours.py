@@ -3,24 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
+from workflow_manager.core.batches import HourOfBatches, HourOfNames
 from workflow_manager.core.names import (
     INGESTION,
     Batch,
     Part,
     batch_range,
-    intake_marker,
     marker_range,
 )
 from workflow_manager.core.plan import Skip, plan_intake
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import StorageError
 from workflow_manager.observe.events import IntakeSkipped
+from workflow_manager.observe.found import BatchIncomplete
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
-from workflow_manager.pipeline.malformed import MalformedNames
+from workflow_manager.pipeline.malformed import MalformedNames, markable
 from workflow_manager.pipeline.repeating import intake_again
 from workflow_manager.pipeline.splitting import RangeListing, Split
+from workflow_manager.ports import Bucket
 
 INTAKE_LEFT = "the intake of its batches is left for the next run"
 AGGREGATION_LEFT = "its aggregation is left for the next run"
@@ -50,22 +51,28 @@ class HoursReader:
     are read here.
     """
 
-    def __init__(self, context: RunContext, aggregation: str, window: Window, split: Split | None) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        aggregation: str,
+        window: Window,
+        malformed: MalformedNames,
+        split: Split | None,
+    ) -> None:
         self._context = context
         self._id = aggregation
         self._prefix = f"{aggregation}/"
         self._listing = RangeListing(context.ingestion, aggregation, window, split)
         self._reading = Reading()
-        self._malformed = MalformedNames(aggregation)
+        self._malformed = malformed
         taken_in = window.overlap(context.intake)
         self._markers = IntakeMarkers(context.own, marker_range(aggregation, taken_in)) if taken_in else None
 
     def read(self) -> Reading:
         """Deal with the hours of the range."""
         context = self._context
-        ingestions = by_hour(
-            self._listing.pages(), self._prefix, INGESTION, self._malformed.strays(context.ingestion)
-        )
+        strays = self._malformed.strays(context.ingestion)
+        ingestions = by_hour(self._listing.pages(), self._prefix, INGESTION, context.batch_ids, strays)
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
                 if context.ledger.stopped:
@@ -75,16 +82,17 @@ class HoursReader:
         except StorageError as error:
             self._reading.fail()
             context.failed(self._id, REST_LEFT, error)
-        finally:
-            self._malformed.report(context.ledger, context.observer)
         return self._reading
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         context = self._context
-        found = ingested.batches(Part.ALL) if ingested else HourOfBatches()
+        found = markable(context.own, self._id, ingested.batches(Part.ALL) if ingested else HourOfBatches())
         self._malformed.add(context.ingestion, found.malformed)
         validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
         self._malformed.add(context.peer, validations.malformed)
+        if context.names_incomplete:
+            self._name_incomplete(context.ingestion, found)
+            self._name_incomplete(context.peer, validations)
         self._take_in(hour, found.within(context.intake))
         self._keep(found.within(context.aggregation), validations)
 
@@ -95,13 +103,12 @@ class HoursReader:
             ingestions_found=len(found.ready),
             incomplete_ingestions_found=len(found.incomplete),
         )
-        ready = [batch for batch in found.ready if self._can_be_marked(batch)]
-        if not ready or self._markers is None:
+        if not found.ready or self._markers is None:
             return
         try:
             if not context.may_schedule():
                 return
-            plan = plan_intake(self._id, ready, self._markers.of(hour))
+            plan = plan_intake(self._id, found.ready, self._markers.of(hour))
             if context.repetition is not None:
                 plan = intake_again(plan, context.repetition, context.markers)
         except StorageError as error:
@@ -136,17 +143,12 @@ class HoursReader:
         try:
             pages = in_order(context.peer, batch_range(self._id, window))
             strays = self._malformed.strays(context.peer)
-            yield from by_hour(pages, self._prefix, context.peer_infix, strays)
+            yield from by_hour(pages, self._prefix, context.peer_infix, context.batch_ids, strays)
         except StorageError as error:
             self._reading.fail()
             context.failed(self._id, AGGREGATION_LEFT, error)
 
-    def _can_be_marked(self, batch: Batch) -> bool:
-        """Whether a marker for this batch can exist. Published without one, it would be repeated for ever."""
-        problem = self._context.own.unstorable(intake_marker(self._id, batch))
-        if problem is not None:
-            name = f"{self._id}/{batch.time}/{batch.id}"
-            self._malformed.add(
-                self._context.ingestion, [Malformed(name, f"no marker for it can be written: {problem}")]
-            )
-        return problem is None
+    def _name_incomplete(self, store: Bucket, found: HourOfBatches) -> None:
+        """Say of each incomplete batch what it has; one by one, as an hour can hold very many."""
+        for batch, parts in found.incomplete.items():
+            self._context.observer.notify(BatchIncomplete(self._id, store.url, batch, parts))

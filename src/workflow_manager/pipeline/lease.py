@@ -142,7 +142,7 @@ class Lease:
         if self._granted:
             self._remove_old()
         while self._granted and not self._ending.wait(self._duration / RENEWALS):
-            with suppress(StorageError):  # the next renewal may succeed; until then it lasts as it did
+            with suppress(Exception):  # the next renewal may succeed; until then it lasts as it did
                 self._write()
         self._remove(self._keys)
 

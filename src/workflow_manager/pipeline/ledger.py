@@ -10,6 +10,9 @@ from workflow_manager.observe.stop_events import RunStopping, RunSuperseded
 from workflow_manager.ports import Observer
 
 SHOWN_FAILURES = 20
+# Others name the aggregations, so zeros are kept of no more of them than become labels of metrics.
+KEPT_EMPTY = 1000
+_NONE = Figures()
 
 
 class Ledger:
@@ -24,18 +27,33 @@ class Ledger:
         self._observer = observer
         self._lock = threading.Lock()
         self._figures: dict[str, Figures] = {}
+        self._found = 0
         self._failures: list[Failure] = []
         self._failed = dict.fromkeys(Kind, 0)
         self._stopped = ""
         self._interrupted = False
         self._superseded_by: LeaseHolder | None = None
 
+    def begin(self, aggregation: str) -> None:
+        """An aggregation was found. Of very many, those with nothing to tell are counted, and not named."""
+        with self._lock:
+            self._found += 1
+            if len(self._figures) < KEPT_EMPTY:
+                self._figures.setdefault(aggregation, Figures())
+
     def add(self, aggregation: str, **counts: int) -> None:
         """Add to the figures of an aggregation, by the names of the fields of `Figures`."""
+        if not any(counts.values()):
+            return
         with self._lock:
             figures = self._figures.setdefault(aggregation, Figures())
             for name, count in counts.items():
                 setattr(figures, name, getattr(figures, name) + count)
+
+    def figures(self, aggregation: str) -> Figures:
+        """The figures of an aggregation so far."""
+        with self._lock:
+            return replace(self._figures.get(aggregation, _NONE))
 
     def scheduled(self, task: Task) -> None:
         """The queue has acknowledged a task, or would have in a dry run."""
@@ -126,4 +144,6 @@ class Ledger:
                 runtime_seconds,
                 interrupted=self._interrupted,
                 superseded_by=self._superseded_by,
+                # Malformed aggregations have figures without a name, and were not begun.
+                unnamed=self._found - len(self._figures.keys() - {""}),
             )

@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import NamedTuple
 
 from workflow_manager.core.batches import HourOfNames
-from workflow_manager.core.names import MARKERS, day_prefix, hour_begin, hour_of, marker_hour
+from workflow_manager.core.names import (
+    MARKERS,
+    BatchIds,
+    day_prefix,
+    hour_begin,
+    hour_of,
+    marker_hour,
+    overlapping_range,
+    parse_aggregate_marker,
+)
 from workflow_manager.core.windows import DAY, Window, floor
 from workflow_manager.errors import StorageError, location
 from workflow_manager.key_range import KeyRange
@@ -27,7 +36,11 @@ def aggregations(store: Bucket) -> Iterator[str]:
 
 
 def by_hour(
-    pages: Iterable[Sequence[str]], prefix: str, infix: str, stray: Callable[[Sequence[str]], None]
+    pages: Iterable[Sequence[str]],
+    prefix: str,
+    infix: str,
+    batch_ids: BatchIds,
+    stray: Callable[[Sequence[str]], None],
 ) -> Iterator[Hour]:
     """A listing, one hour at a time, in ascending order; hours with no objects are left out.
 
@@ -45,7 +58,7 @@ def by_hour(
             if current is None or found != current.hour:
                 if current is not None:
                     yield current
-                current = Hour(found, HourOfNames(prefix, found, infix))
+                current = Hour(found, HourOfNames(prefix, found, infix, batch_ids))
             end = bisect_left(page, _behind(prefix + found), at)
             current.names.add(page[at:end])
             at = end
@@ -134,6 +147,16 @@ class IntakeMarkers:
 def exists(store: Bucket, key: str) -> bool:
     """Whether there is an object of this name, without reading it."""
     return any(key in page for page in store.list_keys(key, before=key + "\0"))
+
+
+def overlapping_window(store: Bucket, aggregation: str, window: Window) -> Window | None:
+    """The first window that overlaps `window`, without being equal to it, and has a marker; or None."""
+    for page in store.list_keys(*overlapping_range(aggregation, window)):
+        for key in page:
+            marked = parse_aggregate_marker(key, aggregation)
+            if marked is not None and marked != window and marked.overlap(window):
+                return marked
+    return None
 
 
 def _behind(prefix: str) -> str:

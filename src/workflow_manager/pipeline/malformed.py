@@ -1,9 +1,12 @@
 """Names that no batch can have: counted, and the first of them shown."""
 
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from workflow_manager.core.batches import Malformed
-from workflow_manager.observe.events import ObjectsMalformed
+from workflow_manager.core.batches import HourOfBatches, Malformed
+from workflow_manager.core.names import intake_marker
+from workflow_manager.observe.found import ObjectsMalformed
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.ports import Bucket, Observer
 
@@ -11,16 +14,22 @@ SHOWN = 3
 
 
 class MalformedNames:
-    """The malformed names met in one range. Others write these names, so no more than a few are kept."""
+    """The malformed names of one aggregation, met by all who read its ranges. Safe for many threads.
+
+    Others write these names, so no more than a few of each bucket are kept.
+    """
 
     def __init__(self, aggregation: str) -> None:
         self._aggregation = aggregation
+        self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._examples: dict[str, list[Malformed]] = {}
 
     def add(self, store: Bucket, malformed: Sequence[Malformed]) -> None:
         """Count these names."""
-        if malformed:
+        if not malformed:
+            return
+        with self._lock:
             self._counts[store.url] = self._counts.get(store.url, 0) + len(malformed)
             examples = self._examples.setdefault(store.url, [])
             examples.extend(malformed[: SHOWN - len(examples)])
@@ -32,7 +41,25 @@ class MalformedNames:
         )
 
     def report(self, ledger: Ledger, observer: Observer) -> None:
-        """Write the counts down, and tell of them once for each bucket."""
-        for bucket, count in self._counts.items():
-            ledger.add(self._aggregation, malformed_objects_found=count)
-            observer.notify(ObjectsMalformed(self._aggregation, bucket, count, tuple(self._examples[bucket])))
+        """Write the counts down, and tell of them in one event; called once, when all is read."""
+        if not self._counts:
+            return
+        ledger.add(self._aggregation, malformed_objects_found=sum(self._counts.values()))
+        examples = tuple(example for bucket in self._counts for example in self._examples[bucket])
+        observer.notify(ObjectsMalformed(self._aggregation, dict(self._counts), examples))
+
+
+def markable(own: Bucket, aggregation: str, found: HourOfBatches) -> HourOfBatches:
+    """The same with those batches as malformed whose intake marker `own` cannot store.
+
+    Published without a marker, their intake would be repeated for ever; and what is not
+    taken in must not be aggregated either, as the peer cannot have its share of it.
+    """
+    ready = []
+    for batch in found.ready:
+        if problem := own.unstorable(intake_marker(aggregation, batch)):
+            name = f"{aggregation}/{batch.time}/{batch.id}"
+            found.malformed.append(Malformed(name, f"no marker for it can be written: {problem}"))
+        else:
+            ready.append(batch)
+    return replace(found, ready=ready)

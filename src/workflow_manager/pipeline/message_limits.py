@@ -34,6 +34,13 @@ class MessageLimits:
             return _too_large(task, size, cause, f"set {found.setting} to {size} or more")
         return _too_large(task, size, cause, f"it can be {found.most_bytes} at most; {_shorter(task)}")
 
+    def most_bytes(self, topic: str) -> int:
+        """How long a message `topic` takes, in bytes; asks it if that may be more than the queue's limit."""
+        if not isinstance(self._queue, TopicLimited):
+            return self._queue.limits.message_bytes
+        found = self._of_topic(self._queue, topic)
+        return self._queue.limits.message_bytes if isinstance(found, QueueError) else found.message_bytes
+
     def _of_topic(self, queue: TopicLimited, topic: str) -> TopicLimit | QueueError:
         with self._lock:
             if topic not in self._topics:

@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import IntakeTask, Task
@@ -17,6 +18,18 @@ from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
 
 MOST_REFUSALS = 5  # requests in a row that fail as a whole before the run stops publishing
+
+
+class Sendable(Protocol):
+    """Anything with a message to be sent."""
+
+    @property
+    def message(self) -> Message:
+        """The message."""
+        ...
+
+
+S = TypeVar("S", bound=Sendable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +159,12 @@ class Publisher:
         self._ledger.fail_task(task, Kind.PUBLISH, str(error))
 
 
-def requests(outgoing: Iterable[Outgoing], limits: Limits) -> Iterator[list[Outgoing]]:
+def requests(outgoing: Iterable[S], limits: Limits) -> Iterator[list[S]]:
     """Group messages, in order, into requests that the queue takes: none is empty or over a limit.
 
     A message that is longer than a request may be, since its topic takes more, goes alone.
     """
-    request: list[Outgoing] = []
+    request: list[S] = []
     size = 0
     for out in outgoing:
         length = len(out.message.body)

@@ -1,5 +1,6 @@
 """A whole run: list, find batches, plan, publish, mark."""
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,18 +8,18 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from workflow_manager.core.batches import Malformed
-from workflow_manager.core.names import aggregation_problem, validity_infix
+from workflow_manager.core.names import MARKER_PREFIX, BatchIds, aggregation_problem, validity_infix
 from workflow_manager.core.repetition import Repetition
 from workflow_manager.core.report import Kind, RunReport
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import explain
 from workflow_manager.observe.events import (
-    AggregationsFound,
     BucketGivenUp,
     PartFailed,
     RunFinished,
     RunStarted,
 )
+from workflow_manager.observe.found import AggregationsFound, AggregationsNone
 from workflow_manager.observe.marker_events import MarkersUnreadable
 from workflow_manager.observe.stop_events import TasksLeft
 from workflow_manager.pipeline.aggregation import AggregationPass
@@ -33,6 +34,11 @@ from workflow_manager.pipeline.publish import DryRunPublisher, Publisher, Topics
 from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Bucket, Observer, TaskQueue
+
+# Aggregations that wait to be read or are: each takes 2 KB, and others name them.
+MOST_OPEN = 1000
+# Seconds to wait for one to be done with. It bounds memory, so a run that is stuck may go beyond it.
+SLOT_TIMEOUT = 10.0
 
 B_co = TypeVar("B_co", bound=Bucket, covariant=True)
 
@@ -73,6 +79,9 @@ class RunSpec:
     Without a lease, two runs at once may schedule the same tasks. A bucket that has done nothing
     but fail for `breaker_seconds` is given up. Only these `aggregations` are looked at, or all that
     have batches. With a `repetition`, tasks that have a marker are published again, and no others.
+    `batch_ids` says which IDs are malformed. Unless `allow_overlapping_windows`, an aggregation fails
+    whose window overlaps one that is marked. With `names_incomplete` there is an event for each
+    incomplete batch; there can be very many.
     """
 
     intake: Window
@@ -84,6 +93,9 @@ class RunSpec:
     breaker_seconds: float = 60.0
     aggregations: tuple[str, ...] | None = None
     repetition: Repetition | None = None
+    batch_ids: BatchIds = BatchIds.UUID
+    allow_overlapping_windows: bool = False
+    names_incomplete: bool = False
 
 
 class Scheduler:
@@ -169,6 +181,7 @@ class Scheduler:
     def _start_aggregations(self, context: RunContext, listing: Stage) -> None:
         count = 0
         malformed = MalformedNames("")
+        slots = threading.Semaphore(MOST_OPEN)
         try:
             named = self._spec.aggregations
             for aggregation in aggregations(context.ingestion) if named is None else named:
@@ -178,10 +191,22 @@ class Scheduler:
                     malformed.add(context.ingestion, [Malformed(f"{aggregation}/", problem)])
                     continue
                 count += 1
-                AggregationPass(context, listing, aggregation).start()
+                slots.acquire(timeout=SLOT_TIMEOUT)
+                AggregationPass(context, listing, aggregation, slots.release).start()
         finally:
             self._observer.notify(AggregationsFound(count))
             malformed.report(context.ledger, context.observer)
+        if not count and not context.ledger.stopped:
+            self._try_other_buckets(context)
+
+    def _try_other_buckets(self, context: RunContext) -> None:
+        """With no aggregation, nothing else would list them: find wrong URLs before the first batch comes."""
+        self._observer.notify(AggregationsNone(context.ingestion.url))
+        for store, prefix in ((context.own, MARKER_PREFIX), (context.peer, "")):
+            try:
+                next(iter(store.list_keys(prefix)), None)
+            except Exception as error:  # noqa: BLE001 (third-party stores may raise anything)
+                context.failed("", "nothing was scheduled", error)
 
     def _permission(self, ending: ExitStack) -> Permission:
         terms = self._spec.lease
@@ -223,6 +248,9 @@ class Scheduler:
                 required=self._spec.repetition is not None,
             ),
             self._spec.repetition,
+            batch_ids=self._spec.batch_ids,
+            allow_overlapping_windows=self._spec.allow_overlapping_windows,
+            names_incomplete=self._spec.names_incomplete,
         )
 
     def _give_up(self, bucket: str, error: str) -> None:

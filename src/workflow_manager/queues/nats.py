@@ -9,14 +9,17 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
 
 from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
 from workflow_manager.ports import Limits, Message, Option, RetryPolicy, Settings
+from workflow_manager.queue_ports import DeadLetters, QueuedMessage, TopicStats
+from workflow_manager.queues.nats_stream import StreamSubject, covers
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -75,6 +78,27 @@ class NatsQueue:
         """See TaskQueue."""
         stream = self._run("find", f"subject {topic!r}", self._find(topic))
         return f"stream {stream} takes the subject"
+
+    def stats(self, topic: str) -> TopicStats:
+        """See Inspectable."""
+        return self._subject("inspect", topic).stats(time.time())
+
+    def browse(self, topic: str) -> Iterator[QueuedMessage]:
+        """See Browsable. Whether messages stay when they are done is up to the stream's retention."""
+        return self._subject("read", topic).browse()
+
+    def dead_letters(self, source: str, topic: str, lease: timedelta) -> DeadLetters:
+        """See Redrivable. Streams know no leases: two who redrive at once put letters back twice."""
+        del lease
+        if covers(source, topic):
+            raise QueueError(
+                "redrive from", f"subject {source!r}", "it is where the tasks go", "correct --from"
+            )
+        return self._subject("redrive from", source)
+
+    def _subject(self, operation: str, subject: str) -> StreamSubject:
+        stream = self._run(operation, f"subject {subject!r}", self._find(subject))
+        return StreamSubject(self._run, self._connected, stream, subject)
 
     def close(self) -> None:
         """See TaskQueue."""

@@ -9,6 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Self
@@ -20,6 +21,9 @@ from workflow_manager.clouds.http import Answer, CloudError, Request, unfinished
 from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings
+from workflow_manager.queue_ports import DeadLetters, TopicStats
+from workflow_manager.queues import pubsub_letters
+from workflow_manager.queues.pubsub_letters import INSPECT, READ, REMOVE, PubSubLetters
 
 _SCOPES = ("https://www.googleapis.com/auth/pubsub",)
 _ENDPOINT = "https://pubsub.googleapis.com"
@@ -37,6 +41,9 @@ _REQUEST_BYTES = (10_000_000 - _MESSAGES * _AROUND) * 3 // 4
 _SUBSCRIBED = "find the subscriptions of"
 _PERMISSIONS = {
     "find": "pubsub.topics.get (roles/pubsub.viewer), which only this check needs",
+    INSPECT: "pubsub.topics.get and pubsub.subscriptions.get (roles/pubsub.viewer)",
+    READ: "pubsub.subscriptions.consume (roles/pubsub.subscriber)",
+    REMOVE: "pubsub.subscriptions.consume (roles/pubsub.subscriber)",
     _SUBSCRIBED: (
         "pubsub.topics.get and pubsub.subscriptions.get (roles/pubsub.viewer), which only this check needs"
     ),
@@ -77,7 +84,7 @@ class PubSubQueue:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The queue in the project that the settings name; raises ConfigError if libraries are missing."""
-        require(cls.kind, "gcp", "google.auth", "httptools")
+        require(cls.kind, "gcp", "google.auth", "pycurl")
         emulator = settings.environ.get("PUBSUB_EMULATOR_HOST", "")
         service, who = google.open_service(settings, _SCOPES, _ENDPOINT, emulator)
         creates = settings.options.get("gcp-pubsub-create-topics") is True
@@ -129,6 +136,22 @@ class PubSubQueue:
             return f"the first run will create the topic; {subscribed}"
         return f"the topic exists, as {self._who()}; {subscribed}"
 
+    def stats(self, topic: str) -> TopicStats:
+        """See Inspectable. How many messages wait, only Cloud Monitoring tells."""
+        project, name = self._parts(topic)
+        return pubsub_letters.stats(self._ask, f"projects/{project}/topics/{name}")
+
+    def dead_letters(self, source: str, topic: str, lease: timedelta) -> DeadLetters:
+        """See Redrivable. The source is a subscription's name, or projects/{project}/subscriptions/{name}."""
+        project, name = self._parts(topic)
+        path = source if "/" in source else f"projects/{self._project}/subscriptions/{source}"
+        subscribed = self._ask("inspect", path, "GET", path, None).get("topic")
+        if subscribed == f"projects/{project}/topics/{name}":
+            raise QueueError(
+                "redrive from", f"subscription {source}", f"it gets what is published to {topic}"
+            )
+        return PubSubLetters(self._ask, path, lease)
+
     def close(self) -> None:
         """See TaskQueue."""
         self._service.close()
@@ -175,6 +198,11 @@ class PubSubQueue:
                 "correct the topic's flag",
             )
         return self._project, topic
+
+    def _ask(self, operation: str, subject: str, method: str, path: str, content: object) -> dict[str, Any]:
+        request = Request(method, f"/v1/{quote(path, safe='/:')}", pubsub_letters.content(content), _JSON)
+        with self._translated(operation, subject):
+            return self._service.fetch(request, _OK, _resource) or {}
 
     def _put(self, path: str, content: object) -> None:
         self._service.send(

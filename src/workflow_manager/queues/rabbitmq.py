@@ -6,21 +6,29 @@ marked persistent. One that no queue takes is returned, and so fails.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from workflow_manager import flag_types
 from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
 from workflow_manager.ports import Limits, Message, Option, RetryPolicy, Settings
+from workflow_manager.queue_ports import DeadLetter, DeadLetters, TopicStats
 from workflow_manager.queues.rabbitmq_publisher import SharedConnection
 
 if TYPE_CHECKING:
     from pika import URLParameters
     from pika.adapters.blocking_connection import BlockingChannel
 
+    Session = AbstractContextManager[BlockingChannel]
+
 _NOT_FOUND = 404
+_ELSEWHERE = (
+    "leased and oldest: see the management UI, or rabbitmqctl list_queues name messages_unacknowledged; "
+    "dead: ask for the queue that x-dead-letter-routing-key names"
+)
 
 
 class RabbitQueue:
@@ -91,6 +99,21 @@ class RabbitQueue:
             declared = channel.queue_declare(topic, passive=True)
         return f"tasks waiting in the queue: {declared.method.message_count}"
 
+    def stats(self, topic: str) -> TopicStats:
+        """See Inspectable. The protocol tells how many are ready, and nothing else."""
+        with self._session("inspect", topic) as channel:
+            declared = channel.queue_declare(topic, passive=True)
+        return TopicStats(declared.method.message_count, None, None, None, elsewhere=_ELSEWHERE)
+
+    def dead_letters(self, source: str, topic: str, lease: timedelta) -> DeadLetters:
+        """See Redrivable. What is taken is ours until the connection ends, however long that is."""
+        del lease
+        if source == topic:
+            raise QueueError(
+                "redrive from", f"queue {source!r}", "it is where the tasks go", "correct --from"
+            )
+        return _Letters(ExitStack(), self._session, source)
+
     def close(self) -> None:
         """See TaskQueue."""
         self._shared.close()
@@ -101,15 +124,62 @@ class RabbitQueue:
         from pika import BlockingConnection  # noqa: PLC0415 (only runs that use it should load it)
         from pika.exceptions import AMQPError  # noqa: PLC0415 (as above)
 
-        try:
+        with _translated(operation, topic):
             connection = BlockingConnection(self._parameters)
             try:
                 yield connection.channel()
             finally:
                 with suppress(AMQPError):
                     connection.close()
-        except (AMQPError, OSError) as error:
-            raise _error(operation, topic, error) from error
+
+
+class _Letters:
+    """See DeadLetters: messages that were got from a queue on one connection, and not acknowledged yet."""
+
+    def __init__(self, opened: ExitStack, session: "Callable[[str, str], Session]", source: str) -> None:
+        self._opened = opened
+        self._source = source
+        self._channel = opened.enter_context(session("redrive from", source))
+        with _translated("redrive from", source):
+            try:
+                self._channel.queue_declare(source, passive=True)
+            except BaseException:
+                opened.close()
+                raise
+
+    def take(self, most: int) -> Sequence[DeadLetter]:
+        """See DeadLetters."""
+        letters: list[DeadLetter] = []
+        with _translated("read", self._source):
+            while len(letters) < most:
+                method, _, body = self._channel.basic_get(self._source)
+                if method is None or body is None:
+                    break
+                # A name that is good on this connection alone: RabbitMQ gives messages none.
+                tag = str(method.delivery_tag)
+                letters.append(DeadLetter(tag, body, tag))
+        return letters
+
+    def remove(self, letters: Sequence[DeadLetter]) -> Sequence[QueueError | None]:
+        """See DeadLetters."""
+        with _translated("remove from", self._source):
+            for letter in letters:
+                self._channel.basic_ack(int(letter.receipt))
+        return [None] * len(letters)
+
+    def close(self) -> None:
+        """See DeadLetters. The broker puts back what was not acknowledged."""
+        self._opened.close()
+
+
+@contextmanager
+def _translated(operation: str, topic: str) -> Iterator[None]:
+    from pika.exceptions import AMQPError  # noqa: PLC0415 (as above)
+
+    try:
+        yield
+    except (AMQPError, OSError) as error:
+        raise _error(operation, topic, error) from error
 
 
 def _error(operation: str, topic: str, error: Exception) -> QueueError:

@@ -9,17 +9,21 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from workflow_manager.clouds.service import pause
 from workflow_manager.errors import ConfigError, MissingExtraError, Mistake, QueueError
 from workflow_manager.ports import Limits, Message, Option, RetryPolicy, Settings
+from workflow_manager.queue_ports import DeadLetter, DeadLetters, QueuedMessage, TopicStats
 
 if TYPE_CHECKING:
     from redis import Redis
 
 FIELD = "message"
+_PAGE = 500
+_ELSEWHERE = "dead: streams have no dead letters of their own; ask for the stream that workers move them to"
 
 
 class RedisQueue:
@@ -136,6 +140,63 @@ class RedisQueue:
         """See TaskQueue."""
         self._client.close()
 
+    def stats(self, topic: str) -> TopicStats:
+        """See Inspectable. Leased ones are those that the slowest consumer group has not acknowledged."""
+        with self._translated("inspect", topic):
+            self._must_be_there("inspect", topic)
+            length = int(self._client.xlen(topic))
+            groups = [dict(group) for group in self._client.xinfo_groups(topic)]
+            first = self._entries(topic, "", 1)
+            oldest = max(0.0, self._client.time()[0] - _seconds(first[0][0])) if first else None
+        if not groups:
+            return TopicStats(length, 0, oldest, None, elsewhere=_ELSEWHERE)
+        lags = [group.get("lag") for group in groups]  # of Redis 7 and later
+        waiting = None if None in lags else max(int(lag) for lag in lags if lag is not None)
+        leased = max(int(group["pending"]) for group in groups)
+        elsewhere = _ELSEWHERE
+        if waiting is None:
+            elsewhere += f"; waiting: only Redis 7 and later tell; the stream has {length} entries in all"
+        return TopicStats(waiting, leased, oldest, None, elsewhere=elsewhere)
+
+    def browse(self, topic: str) -> Iterator[QueuedMessage]:
+        """See Browsable. Entries stay in a stream until they are deleted, also acknowledged ones."""
+        with self._translated("read", topic):
+            self._must_be_there("read", topic)
+        after = ""
+        while page := self._entries(topic, after, _PAGE):
+            for entry, body in page:
+                yield QueuedMessage(entry, body, _seconds(entry))
+            after = page[-1][0]
+
+    def dead_letters(self, source: str, topic: str, lease: timedelta) -> DeadLetters:
+        """See Redrivable. Streams know no leases: two who redrive at once put letters back twice."""
+        del lease
+        if source == topic:
+            raise QueueError(
+                "redrive from", f"stream {source!r}", "it is where the tasks go", "correct --from"
+            )
+        with self._translated("redrive from", source):
+            self._must_be_there("redrive from", source)
+        return _Letters(self, source)
+
+    def remove(self, stream: str, entries: Sequence[str]) -> None:
+        """Remove entries from a stream; it is no error if they are gone."""
+        with self._translated("remove from", stream):
+            self._client.xdel(stream, *entries)
+
+    def read(self, stream: str, after: str, most: int) -> list[tuple[str, bytes]]:
+        """The IDs and bodies of the entries behind one; without a `message`, an entry's body is empty."""
+        with self._translated("read", stream):
+            return self._entries(stream, after, most)
+
+    def _entries(self, stream: str, after: str, most: int) -> list[tuple[str, bytes]]:
+        entries: Any = self._client.xrange(stream, min=f"({after}" if after else "-", count=most)
+        return [(entry.decode(), fields.get(FIELD.encode(), b"")) for entry, fields in entries]
+
+    def _must_be_there(self, operation: str, stream: str) -> None:
+        if self._client.type(stream) != b"stream":
+            raise QueueError(operation, f"stream {stream!r}", "there is no such stream", "correct its name")
+
     @contextmanager
     def _translated(self, operation: str, topic: str) -> Iterator[None]:
         from redis.exceptions import RedisError  # noqa: PLC0415 (as above)
@@ -144,6 +205,35 @@ class RedisQueue:
             yield
         except (RedisError, OSError) as error:
             raise _error(operation, topic, error) from error
+
+
+class _Letters:
+    """See DeadLetters: a stream, read from its beginning."""
+
+    def __init__(self, queue: RedisQueue, source: str) -> None:
+        self._queue = queue
+        self._source = source
+        self._last = ""
+
+    def take(self, most: int) -> Sequence[DeadLetter]:
+        """See DeadLetters."""
+        entries = self._queue.read(self._source, self._last, most)
+        if entries:
+            self._last = entries[-1][0]
+        return [DeadLetter(entry, body, entry) for entry, body in entries]
+
+    def remove(self, letters: Sequence[DeadLetter]) -> Sequence[QueueError | None]:
+        """See DeadLetters."""
+        self._queue.remove(self._source, [letter.receipt for letter in letters])
+        return [None] * len(letters)
+
+    def close(self) -> None:
+        """See DeadLetters. Nothing was taken away."""
+
+
+def _seconds(entry: str) -> float:
+    """When an entry was added, in seconds since 1970: its ID begins with milliseconds."""
+    return int(entry.partition("-")[0]) / 1000
 
 
 def _error(operation: str, topic: str, error: Exception) -> QueueError:

@@ -6,15 +6,19 @@ ID: what is published again within five minutes is delivered once.
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
 from http import HTTPStatus
 from typing import ClassVar, Self
 
-from workflow_manager.clouds import aws, aws_batch_requests
+from workflow_manager.clouds import aws, aws_batch_requests, sqs_messages
 from workflow_manager.clouds.http import CloudError
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings, TopicLimit
+from workflow_manager.queue_ports import DeadLetters, TopicStats
 
 _ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]+:[A-Za-z0-9_-]{1,256}(\.fifo)?")
+_ELSEWHERE = "a topic keeps no messages: ask for the queue behind it, with --task-queue-kind=aws-sqs"
 _SUBSCRIBED = "find the subscriptions of"
 _MEMBER = re.compile("<member>(.*?)</member>", re.DOTALL)
 _PROTOCOL = re.compile("<Protocol>sqs</Protocol>")
@@ -48,13 +52,16 @@ class SnsQueue:
     options: ClassVar[tuple[Option, ...]] = aws_batch_requests.options(kind, _DIALECT.noun)
     limits: ClassVar[Limits] = aws_batch_requests.LIMITS
 
-    def __init__(self, sender: aws_batch_requests.BatchSender) -> None:
+    def __init__(self, sender: aws_batch_requests.BatchSender, settings: Settings) -> None:
         self._sender = sender
+        self._settings = settings
+        self._opened = ExitStack()
+        self._opened.callback(sender.close)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The topics in the region that the settings name; raises ConfigError."""
-        return cls(aws_batch_requests.BatchSender.open(cls.kind, settings, _DIALECT))
+        return cls(aws_batch_requests.BatchSender.open(cls.kind, settings, _DIALECT), settings)
 
     def prepare(self, topics: Sequence[str]) -> None:
         """Nothing is created; names that cannot be right are found before any work."""
@@ -127,7 +134,19 @@ class SnsQueue:
 
     def close(self) -> None:
         """See TaskQueue."""
-        self._sender.close()
+        self._opened.close()
+
+    def stats(self, topic: str) -> TopicStats:
+        """See Inspectable. A topic keeps nothing."""
+        self._limit("find", topic)
+        return TopicStats(None, None, None, None, elsewhere=_ELSEWHERE)
+
+    def dead_letters(self, source: str, topic: str, lease: timedelta) -> DeadLetters:
+        """See Redrivable. The source is a queue of SQS in the topic's region, by its name or URL."""
+        self.prepare([topic])
+        sender = aws_batch_requests.BatchSender.open(self.kind, self._settings, sqs_messages.DIALECT)
+        self._opened.callback(sender.close)
+        return sqs_messages.SqsDeadLetters(sender, sqs_messages.QueueUrls(sender), source, lease)
 
     def _limit(self, operation: str, topic: str) -> TopicLimit:
         answer = self._sender.ask(operation, topic, "GetTopicAttributes", {"TopicArn": topic})

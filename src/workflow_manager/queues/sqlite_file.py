@@ -30,13 +30,13 @@ _SCHEMA = (
     )
     """,
     "CREATE INDEX messages_by_topic ON messages (topic, id)",
-    "CREATE TABLE topics (name TEXT PRIMARY KEY)",
+    "CREATE TABLE topics (name TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 # From each version to the next.
 _MIGRATIONS = {
     1: (
         "ALTER TABLE messages ADD COLUMN deliveries INTEGER NOT NULL DEFAULT 0",
-        "CREATE TABLE topics (name TEXT PRIMARY KEY)",
+        "CREATE TABLE topics (name TEXT PRIMARY KEY) WITHOUT ROWID",
         "INSERT INTO topics SELECT DISTINCT topic FROM messages",
     ),
 }

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from workflow_manager.clouds import google
 from workflow_manager.clouds.http import (
+    PAGE_BYTES,
     READ_STATUSES,
     Answer,
     CloudError,
@@ -57,7 +58,7 @@ class GcsStore:
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
         """The bucket at `gs://{name}`; raises ConfigError, also if the libraries are missing."""
-        require("gs://", "gcp", "google.auth", "orjson", "httptools")
+        require("gs://", "gcp", "google.auth", "orjson", "pycurl")
         if settings.identity:
             raise ConfigError([Mistake("", "", "gs:// buckets have no identities: leave the identity out")])
         match = _URL.fullmatch(url)
@@ -91,8 +92,9 @@ class GcsStore:
             answer = self._write(key, body, "&ifGenerationMatch=0", {"metadata": {"write-id": mine}})
             if answer.status == HTTPStatus.OK:
                 return True
-            # An earlier try may have got through although its answer was lost.
-            return answer.attempt > 1 and self._write_id(key) == mine
+            # An earlier try, of ours or of libcurl's on another connection, may have got through although
+            # its answer was lost.
+            return self._write_id(key) == mine
 
     def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
@@ -142,7 +144,7 @@ class GcsStore:
             "startOffset": start,
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}?{text}")
+        request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES)
         return self._service.fetch(request, _OK, _parsed_directories if delimiter else _parsed_keys)
 
     def _write(

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_plus
 
 from workflow_manager.clouds import aws
 from workflow_manager.clouds.http import (
+    PAGE_BYTES,
     READ_STATUSES,
     Answer,
     CloudError,
@@ -68,7 +69,7 @@ class S3Store:
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
         """The bucket at `s3://{region}/{name}`; raises ConfigError, also if the libraries are missing."""
-        require("s3://", "aws", "botocore", "httptools")
+        require("s3://", "aws", "botocore", "pycurl")
         match = _URL.fullmatch(url)
         if match is None:
             raise ConfigError([Mistake("", "", "not a bucket of S3: s3://{region}/{name}")])
@@ -120,8 +121,9 @@ class S3Store:
                 return True
             if answer.status == HTTPStatus.OK:
                 return True
-            # An earlier try may have got through although its answer was lost.
-            return answer.attempt > 1 and (self._head(key) or {}).get(_WRITTEN_ID) == mine
+            # An earlier try, of ours or of libcurl's on another connection, may have got through although
+            # its answer was lost.
+            return (self._head(key) or {}).get(_WRITTEN_ID) == mine
 
     def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
@@ -171,7 +173,7 @@ class S3Store:
             "start-after": "" if token else _just_before(start),
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}/?{text}")
+        request = Request("GET", f"{self._path}/?{text}", limit=PAGE_BYTES)
         return self._service.fetch(request, _OK, partial(_parsed, pattern))
 
     def _write(

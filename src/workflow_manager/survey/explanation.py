@@ -141,7 +141,7 @@ class Explainer:
         prefix = f"{aggregation}/{batch.time}/{batch.id}.{infix}"
         for page in store.list_keys(prefix):
             for key in page:
-                parsed = parse_key(key, aggregation, infix)
+                parsed = parse_key(key, aggregation, infix, self._rules.batch_ids)
                 if parsed is not None and parsed[0] == batch and parsed[1] in suffixes(infix).values():
                     found[key] = parsed[1]
         return found

@@ -10,7 +10,6 @@ from workflow_manager.core.names import (
     Part,
     batch_range,
     hour_begin,
-    intake_marker,
     marker_range,
     path_time,
 )
@@ -18,6 +17,7 @@ from workflow_manager.core.plan import IntakePlan, plan_intake
 from workflow_manager.core.verdict import BatchState, Rules, batch_state
 from workflow_manager.core.windows import HOUR, Window
 from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
+from workflow_manager.pipeline.malformed import markable
 from workflow_manager.pipeline.splitting import RangeListing, Split
 from workflow_manager.ports import Bucket
 from workflow_manager.survey.findings import IntakeFindings, WindowFindings
@@ -60,9 +60,13 @@ class PieceSurvey:
 
     def read(self) -> None:
         """Survey the hours of the range; raises StorageError."""
-        ingestions = by_hour(self._listing.pages(), self._prefix, INGESTION, self._stray)
+        ingestions = by_hour(
+            self._listing.pages(), self._prefix, INGESTION, self._context.rules.batch_ids, self._stray
+        )
         for hour, ingested, validated in merged(ingestions, self._validations()):
-            found = self._that_can_be_marked(ingested.batches(Part.ALL) if ingested else HourOfBatches())
+            found = markable(
+                self._context.own, self._id, ingested.batches(Part.ALL) if ingested else HourOfBatches()
+            )
             validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
             self.malformed += len(found.malformed) + len(validations.malformed)
             plan = self._take_in(hour, found.within(self._context.batches))
@@ -73,18 +77,12 @@ class PieceSurvey:
     def _validations(self) -> Iterator[Hour]:
         if window := self._listing.window.overlap(self._context.markers.range):
             pages = in_order(self._context.peer, batch_range(self._id, window))
-            yield from by_hour(pages, self._prefix, self._context.peer_infix, self._stray)
+            yield from by_hour(
+                pages, self._prefix, self._context.peer_infix, self._context.rules.batch_ids, self._stray
+            )
 
     def _stray(self, keys: Sequence[str]) -> None:
         self.malformed += len(keys)
-
-    def _that_can_be_marked(self, found: HourOfBatches) -> HourOfBatches:
-        """Without the batches that no run schedules, because their marker could not be stored."""
-        ready = [
-            batch for batch in found.ready if not self._context.own.unstorable(intake_marker(self._id, batch))
-        ]
-        self.malformed += len(found.ready) - len(ready)
-        return HourOfBatches(ready, found.incomplete, found.malformed)
 
     def _take_in(self, hour: str, found: HourOfBatches) -> IntakePlan:
         if wanted := self._context.wanted_id:

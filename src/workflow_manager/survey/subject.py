@@ -9,6 +9,7 @@ from workflow_manager.core.names import (
     INGESTION,
     MARKER_PREFIX,
     Batch,
+    BatchIds,
     Part,
     aggregation_problem,
     hour_of,
@@ -56,11 +57,14 @@ def batch_time(batch: Batch) -> datetime:
     return datetime.strptime(batch.time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
 
 
-def parse_subject(words: list[str]) -> Subject:
-    """What the words name; raises ValueError with what would be right."""
+def parse_subject(words: list[str], batch_ids: BatchIds = BatchIds.ANY) -> Subject:
+    """What the words name; raises ValueError with what would be right.
+
+    `batch_ids` says which IDs in the names of objects are malformed.
+    """
     match words:
         case [what] if "/" in what and not what.startswith(MARKER_PREFIX):
-            return _object(what)
+            return _object(what, batch_ids)
         case [what] if what.removeprefix(MARKER_PREFIX).startswith(("intake-", "aggregate-")):
             return _marker(what.removeprefix(MARKER_PREFIX))
         case [what] if what and not what.startswith(MARKER_PREFIX):
@@ -70,7 +74,7 @@ def parse_subject(words: list[str]) -> Subject:
     raise ValueError("name an object, a batch ID, a marker, or an aggregation and the start of a window")
 
 
-def _object(key: str) -> BatchSubject:
+def _object(key: str, batch_ids: BatchIds) -> BatchSubject:
     aggregation, _, rest = key.partition("/")
     prefix = f"{aggregation}/"
     if problem := aggregation_problem(aggregation):
@@ -80,7 +84,7 @@ def _object(key: str) -> BatchSubject:
         return BatchSubject(aggregation, Batch("", rest), "no hour follows the aggregation")
     minute, _, name = key[len(prefix) + len(hour) :].partition("/")
     stem = next((name.rpartition(f".{infix}")[0] for infix in _INFIXES if f".{infix}" in name), name)
-    names = HourOfNames(prefix, hour, INGESTION)
+    names = HourOfNames(prefix, hour, INGESTION, batch_ids)
     names.add([f"{prefix}{hour}{minute}/{stem}.{INGESTION}"])
     found = names.batches(Part.HEADER)
     if found.malformed:
