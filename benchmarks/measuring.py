@@ -65,9 +65,9 @@ class Command:
         self._queue = queue
         self._server = server
 
-    def run(self, filling: Filling, more_flags: Sequence[str]) -> Run:
+    def run(self, filling: Filling, more_flags: Sequence[str], command: str = "run") -> Run:
         """Measure one run. Raises RuntimeError if it did not do all it had to."""
-        flags = [*self._flags(), *more_flags]
+        flags = [command, *self._flags(), *more_flags]
         if self._storage == "memory":
             program = [sys.executable, str(_IN_MEMORY), json.dumps(asdict(filling)), *flags]
         else:

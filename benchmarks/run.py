@@ -82,7 +82,8 @@ def _measure(
     runs = []
     for _ in range(arguments.runs + 1):
         server.reset(arguments.latency if scenario.has_latency else 0)
-        runs.append(command.run(scenario.filling, [*scenario.flags, *arguments.flags.split()]))
+        flags = [*scenario.flags, *arguments.flags.split()]
+        runs.append(command.run(scenario.filling, flags, scenario.command))
     return runs[1:]  # the first has made the server render its pages
 
 

@@ -21,13 +21,15 @@ class Scenario:
 
     With `has_latency` each request takes as long as the command line says, else as short as
     it can. `reference` has the Go program's figures by kind of storage, and `goals` how many
-    times faster than that we mean to be.
+    times faster than that we mean to be. It is a `command` other than `run` that is measured, if
+    one is named.
     """
 
     about: str
     filling: Filling
     has_latency: bool = True
     flags: tuple[str, ...] = ()
+    command: str = "run"
     reference: dict[str, Figures] = field(default_factory=dict)
     goals: dict[str, float] = field(default_factory=dict)
 
@@ -88,6 +90,19 @@ SCENARIOS = {
     "hour": Scenario(
         "100,000 marked batches in one hour",
         Filling(1, 1, 100_000, marked=1, aggregated=True),
+    ),
+    # What `status` takes for a week, and for four, which shows whether memory grows with the range.
+    "week": Scenario(
+        "status over a week of 24,000 marked batches a day",
+        Filling(1, 7 * 24, 1000, marked=1, aggregated=True),
+        flags=("--since=7d",),
+        command="status",
+    ),
+    "month": Scenario(
+        "status over four weeks of 24,000 marked batches a day",
+        Filling(1, 28 * 24, 1000, marked=1, aggregated=True),
+        flags=("--since=28d",),
+        command="status",
     ),
     # Its aggregation is marked: with 16,000 batches its message would be over the limit of SNS.
     "fresh": Scenario(

@@ -3,7 +3,15 @@
 import re
 from pathlib import Path
 
-from workflow_manager.cli.reference import events_page, flags_page, instances_page, messages_page, report_page
+from workflow_manager.cli.reference import (
+    events_page,
+    flags_page,
+    instances_page,
+    markers_page,
+    messages_page,
+    report_page,
+    status_page,
+)
 from workflow_manager.core.report import FIGURES
 from workflow_manager.observe.metrics import FAILURES, LAST_FAILURE, LAST_SUCCESS, PREFIX, RUNTIME
 from workflow_manager.service.exposition import PASSES, SERVED
@@ -26,6 +34,14 @@ def test_the_event_reference_is_generated() -> None:
 
 def test_the_message_reference_is_generated() -> None:
     assert (ROOT / "docs/reference/messages.md").read_text() == messages_page(), "make docs"
+
+
+def test_the_marker_reference_is_generated() -> None:
+    assert (ROOT / "docs/reference/markers.md").read_text() == markers_page(), "make docs"
+
+
+def test_the_status_reference_is_generated() -> None:
+    assert (ROOT / "docs/reference/status.md").read_text() == status_page(), "make docs"
 
 
 def test_the_reference_of_reports_is_generated() -> None:

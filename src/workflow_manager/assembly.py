@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from workflow_manager import registry
 from workflow_manager.config.flags import Flags, Parsed, misspelt_variables, strange_variables
 from workflow_manager.config.run_config import RunConfig, configure, retry_policy
-from workflow_manager.config.run_flags import BUCKETS, GROUPS, Group
+from workflow_manager.config.run_flags import BUCKETS, GROUPS, TASK_FLAGS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.notices import NotificationSource
@@ -23,6 +23,12 @@ from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Wo
 from workflow_manager.ports import ObjectStore, Settings, TaskQueue
 
 KIND = "task-queue-kind"
+WITHOUT_QUEUE = [
+    group._replace(options=tuple(replace(option, required=False) for option in group.options))
+    if group is TASK_FLAGS
+    else group
+    for group in GROUPS
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +45,35 @@ class Assembly:
 
 
 def read_flags(
-    command: str, summary: str, arguments: Sequence[str], environ: Mapping[str, str], *more: Group
+    command: str,
+    summary: str,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *more: Group,
+    queue: bool = True,
 ) -> Parsed:
     """Read the flags of a run, those that the chosen kind of queue adds, and the command's own.
 
+    A command that uses no `queue` requires none of the flags of one.
     Flags of other kinds are known too, and left aside: one deployment's template often
     gives all of them. Those kinds are loaded only if such a flag is there, or a variable that
     may be one of theirs, or a misspelt one.
     """
     chosen = Flags(command, summary, GROUPS).parse(arguments, environ).values.get(KIND)
     first = [str(chosen)] if chosen and registry.is_queue_kind(str(chosen)) else []
-    parsed = _flags_of_kinds(command, summary, first, first, *more).parse(arguments, environ)
+    needed = first if queue else []
+    groups = [*(GROUPS if queue else WITHOUT_QUEUE), *more]
+    parsed = _flags_of_kinds(command, summary, needed, needed, groups).parse(arguments, environ)
     if parsed.unknown:
-        parsed = _flags_of_kinds(command, summary, registry.queue_kinds(), first, *more).parse(
+        parsed = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups).parse(
             arguments, environ
         )
-    strange = strange_variables(environ, _flags_of_kinds(command, summary, first, first, *more))
+    kinds = _flags_of_kinds(command, summary, needed, needed, groups)
+    strange = strange_variables(environ, kinds)
     if strange:
-        every = _flags_of_kinds(command, summary, registry.queue_kinds(), first, *more)
+        every = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
         parsed.mistakes.extend(misspelt_variables(strange, every))
-    if chosen and not first:
+    if queue and chosen and not first:
         problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
         parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
     return parsed
@@ -67,7 +82,13 @@ def read_flags(
 def every_flag(command: str, summary: str, *more: Group) -> Flags:
     """The flags of a run with those of all kinds of queue, for help and the reference."""
     kinds = registry.queue_kinds()
-    return _flags_of_kinds(command, summary, kinds, kinds, *more)
+    return _flags_of_kinds(command, summary, kinds, kinds, [*GROUPS, *more])
+
+
+def flags_without_queue(command: str, summary: str, *more: Group, usage: str = "") -> Flags:
+    """The flags of a command that uses no queue, for help: the others are accepted, and left aside."""
+    shown = [group for group in GROUPS if group is not TASK_FLAGS]
+    return Flags(command, summary, [*more, *shown], usage)
 
 
 def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
@@ -84,14 +105,14 @@ def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
     if not registry.is_queue_kind(kind):
         problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
         raise ConfigError([Mistake(f"--{KIND}", kind, problem)])
-    return _flags_of_kinds(command, summary, registry.queue_kinds(), [kind], *more)
+    return _flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
 
 
 def _flags_of_kinds(
-    command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], *more: Group
+    command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], groups: Sequence[Group]
 ) -> Flags:
-    """The flags of a run with those of `kinds` and `more`; only the `needed` kinds may require any."""
-    return Flags(command, summary, [*GROUPS, *more, *_groups_of_kinds(kinds, needed)])
+    """The flags of `groups` with those of `kinds`; only the `needed` kinds may require any."""
+    return Flags(command, summary, [*groups, *_groups_of_kinds(kinds, needed)])
 
 
 def _groups_of_kinds(kinds: Sequence[str], needed: Sequence[str]) -> Iterator[Group]:
@@ -168,6 +189,22 @@ def assemble(
     if mistakes or config is None or queue is None:
         raise ConfigError(mistakes)
     return Assembly(config, Buckets(*stores.values()), queue, expiry)
+
+
+def assemble_buckets(
+    parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack
+) -> tuple[RunConfig, Buckets[ObjectStore]]:
+    """The configuration and the buckets for a command that uses no queue; see `assemble`."""
+    mistakes = parsed.all_mistakes()
+    config = None
+    try:
+        config = configure(parsed.values, clock_time)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    stores = open_stores(parsed, environ, opened, mistakes)
+    if mistakes or config is None:
+        raise ConfigError(mistakes)
+    return config, Buckets(*stores.values())
 
 
 def open_stores(

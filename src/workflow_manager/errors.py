@@ -29,6 +29,10 @@ class StorageError(WorkflowManagerError):
     """A bucket could not be listed, read or written; `subject` is its URL and the key."""
 
 
+class AccessDeniedError(StorageError):
+    """The service knows us and refuses the request: we lack a permission. `advice` names it."""
+
+
 class CircuitOpenError(StorageError):
     """A bucket has failed so long that this run does not ask it again. Nothing was sent."""
 

@@ -38,6 +38,29 @@ def duration(text: str) -> timedelta:
     return timedelta(microseconds=sign * (nanoseconds // 1000))
 
 
+def days(text: str) -> timedelta:
+    """A duration, as `duration` takes it, that may begin with whole days: `3d`, `1d12h`."""
+    count, unit, rest = text.partition("d")
+    if not unit:
+        return duration(text)
+    if not re.fullmatch(r"[0-9]{1,6}", count):
+        raise ValueError("not a duration: numbers with units, such as 3d, 1d12h, 8h or 90m")
+    return timedelta(days=int(count)) + (duration(rest) if rest else timedelta())
+
+
+def moment(text: str) -> datetime | timedelta:
+    """A time as RFC 3339 has it, or how long before now as a duration of days: `3d`, `1d12h`, `8h`."""
+    if re.match(r"[0-9]{4}-", text):
+        return instant(text)
+    try:
+        value = days(text)
+    except ValueError:
+        raise ValueError("not an RFC 3339 time or a duration such as 3d or 8h") from None
+    if value < timedelta():
+        raise ValueError("must not be negative")
+    return value
+
+
 def written(value: timedelta) -> str:
     """A duration as flags take it: `8h`, `1h30m`, `0.3s`."""
     seconds, micro = divmod(abs(value) // timedelta(microseconds=1), 10**6)

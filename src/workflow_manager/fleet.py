@@ -100,7 +100,7 @@ def read_fleet(
     mistakes += misspelt_variables(strange_variables(environ, known), known)
     instances = [reading.instance(name, line) for name in file.instances]
     mistakes += [*file.mistakes, *reading.mistakes, *_shared_buckets(instances)]
-    chosen = _chosen(instances, Given(process.values).text(INSTANCE), mistakes)
+    chosen = _chosen(instances, Given(process.values).optional(INSTANCE, tuple) or (), mistakes)
     share = _share(Given(process.values), environ, mistakes)
     if mistakes:
         raise ConfigError(mistakes)
@@ -171,13 +171,13 @@ class _Reading:
             elif option.name in texts:
                 problem = f"is given twice; {option.name} is the same flag"
             else:
-                texts[option.name] = FlagText(place, entry.text, entry.hidden)
+                texts[option.name] = FlagText(place, (entry.text,), entry.hidden)
                 continue
             self.mistakes.append(Mistake(place, "", problem))
         return texts
 
     def _flags_of(self, given: Mapping[str, FlagText]) -> Flags:
-        kind = given[KIND].text if KIND in given else ""
+        kind = given[KIND].texts[-1] if KIND in given else ""
         kind = kind or self._environ.get(environment_twin(KIND), "")
         if kind not in self._kinds:
             self._kinds[kind] = flags_of_kind(self._command, "", kind, FLEET, SERVED) if kind else self._run
@@ -190,9 +190,9 @@ class _Reading:
 
 
 def _chosen(
-    instances: Sequence[InstanceConfig], patterns: str, mistakes: list[Mistake]
+    instances: Sequence[InstanceConfig], patterns: Iterable[str], mistakes: list[Mistake]
 ) -> list[InstanceConfig]:
-    wanted = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
+    wanted = [pattern.strip() for given in patterns for pattern in given.split(",") if pattern.strip()]
     if not wanted:
         return list(instances)
     names = [instance.name for instance in instances]

@@ -19,8 +19,8 @@ class Option:
 
     `parse` turns the text given for it into a value and raises ValueError, with the
     reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
-    The value of a `secret` one, such as a URL with a password, is never shown. One that `repeats` may
-    be given several times, or several values separated by commas; `parse` gets them all, with commas.
+    The value of a `secret` one, such as a URL with a password, is never shown. A `repeatable`
+    one may be given several times; its value is a tuple.
     """
 
     name: str
@@ -30,8 +30,8 @@ class Option:
     is_switch: bool = False
     required: bool = False
     secret: bool = False
-    repeats: bool = False
     aliases: tuple[str, ...] = ()
+    repeatable: bool = False
 
 
 def never() -> float:
@@ -99,6 +99,13 @@ class Bucket(Protocol):
         """
         ...
 
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
+        """The content of an object, or None if there is no object of this name.
+
+        At most the first `limit` bytes of it. Raises AccessDeniedError where reading is forbidden.
+        """
+        ...
+
     def put(self, key: str, body: bytes) -> None:
         """Write an object, or replace it. It is durable when this returns, and never seen in part."""
         ...
@@ -126,10 +133,6 @@ class ObjectStore(Bucket, Protocol):
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """Write an object unless it exists; whether it was written. Of several at once, one wins."""
-        ...
-
-    def get(self, key: str) -> bytes | None:
-        """The content of an object, or None if there is no object of this name."""
         ...
 
     def identity(self) -> str:

@@ -32,6 +32,7 @@ def test_everything_is_checked_and_nothing_is_left_behind(deployment: Deployment
         "list the own validation bucket",
         "list the peer validation bucket",
         "write markers",
+        "read markers",
         "recognize the peer's validations",
         "find the intake topic",
         "find the aggregate topic",

@@ -157,7 +157,6 @@ def test_tasks_that_were_given_up_are_put_back(deployment: Deployment) -> None:
     [
         (("--aggregation-id", "agg"), 3),
         (("--aggregation-id", "a*", "--aggregation-id", "other"), 3),
-        (("--aggregation-id=other,ag*",), 3),
         (("--aggregation-id", "ag"), 0),
     ],
 )

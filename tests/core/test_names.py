@@ -16,7 +16,6 @@ from workflow_manager.core.names import (
     batch_range,
     hour_of,
     intake_marker,
-    marker_content,
     marker_range,
     object_key,
     overlapping_range,
@@ -89,7 +88,6 @@ def test_a_marker_never_leaves_its_directory(aggregation: str, batch: Batch) -> 
     assert directory == "task-markers"
     assert "/" not in name
     assert name not in ("", ".", "..")
-    assert marker_content(marker) == name.encode()
 
 
 @given(names, times, names, times)

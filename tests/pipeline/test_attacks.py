@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.harness import Harness
 from workflow_manager.core.report import Figures
 from workflow_manager.observe.event import Event
-from workflow_manager.pipeline import hours, scheduler
+from workflow_manager.pipeline import scheduler, splitting
 
 IN_INTAKE = "2026/11/23/03/05"
 HONEST = "honest"
@@ -82,8 +82,8 @@ def test_a_flood_of_malformed_names_is_counted_and_told_once() -> None:
 def test_what_is_malformed_is_counted_once_where_a_range_is_read_in_pieces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hours, "SPLIT_AFTER", 2)
-    monkeypatch.setattr(hours, "WORTH_SPLITTING", 2)
+    monkeypatch.setattr(splitting, "SPLIT_AFTER", 2)
+    monkeypatch.setattr(splitting, "WORTH_SPLITTING", 2)
     harness = Harness(page_size=2)
     for hour in ("17", "18", "20"):
         harness.ingest(HONEST, f"2026/11/22/{hour}/05", f"b{hour}")

@@ -11,7 +11,7 @@ from servers import faulty
 from servers.faulty import Faulty, answer, honest
 from servers.fixtures import KEYS, gcs_bucket, s3_bucket
 from servers.process import free_port
-from workflow_manager.errors import StorageError
+from workflow_manager.errors import AccessDeniedError, StorageError
 from workflow_manager.ports import ObjectStore, RetryPolicy, Settings
 from workflow_manager.storage.gcs import GcsStore
 from workflow_manager.storage.s3 import S3Store
@@ -262,3 +262,13 @@ class TestGcsOnly:
         assert keys(store) == []
         assert len(server.seen) == 2
         store.close()
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_reading_that_is_forbidden_is_told_from_one_that_fails(cloud: Cloud, status: int) -> None:
+    cloud.between.always = cloud.refusal(status, "AccessDenied" if status == 403 else "InternalError")
+    with pytest.raises(StorageError) as raised:
+        cloud.store.get(NAMES[0], limit=100)
+    assert isinstance(raised.value, AccessDeniedError) == (status == 403)
+    if status == 403:
+        assert re.search(r"s3:GetObject|storage\.objects\.get", raised.value.advice)

@@ -38,6 +38,10 @@ class FaultyStore(MemoryStore):
         self._called("directories", prefix)
         return super().list_directories(prefix)
 
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
+        self._called("get", key)
+        return super().get(key, limit)
+
     def put(self, key: str, body: bytes) -> None:
         self._called("put", key)
         super().put(key, body)

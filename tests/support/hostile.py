@@ -20,7 +20,7 @@ from support.harness import NOW, FaultyStore, Harness
 from workflow_manager.core.names import BatchIds
 from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.logs import Logs
-from workflow_manager.pipeline import hours
+from workflow_manager.pipeline import splitting
 
 # The windows of a `Harness`, as names have times.
 INTAKE = ("2026/11/22/04/20", "2026/11/24/04/20")
@@ -260,12 +260,12 @@ def _without_bounds(given: Listings) -> Listings:
 
 @contextmanager
 def _small_pieces() -> Iterator[None]:
-    before = hours.SPLIT_AFTER, hours.WORTH_SPLITTING
-    hours.SPLIT_AFTER, hours.WORTH_SPLITTING = 2, 2
+    before = splitting.SPLIT_AFTER, splitting.WORTH_SPLITTING
+    splitting.SPLIT_AFTER, splitting.WORTH_SPLITTING = 2, 2
     try:
         yield
     finally:
-        hours.SPLIT_AFTER, hours.WORTH_SPLITTING = before
+        splitting.SPLIT_AFTER, splitting.WORTH_SPLITTING = before
 
 
 @contextmanager

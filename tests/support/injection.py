@@ -117,6 +117,10 @@ class ShakyBucket:
     def list_directories(self, prefix: str) -> Iterator[Sequence[str]]:
         return self._pages(self.bucket.list_directories(prefix))
 
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
+        self._before_a_page(Fault.FAIL_BEFORE)
+        return self.bucket.get(key, limit)
+
     def put(self, key: str, body: bytes) -> None:
         match self._injection.strikes(
             Place.WRITING, Fault.FAIL_BEFORE, Fault.FAIL_AFTER, Fault.DELAY, Fault.HANG, Fault.DUPLICATE

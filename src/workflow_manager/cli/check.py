@@ -17,7 +17,7 @@ from workflow_manager.config.flags import Parsed
 from workflow_manager.config.fleet_flags import FLEET, wants_many
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.names import MARKER_PREFIX, suffixes, validity_infix
-from workflow_manager.errors import StorageError, explain
+from workflow_manager.errors import AccessDeniedError, StorageError, explain
 from workflow_manager.ports import ObjectStore, Option
 
 SUMMARY = """\
@@ -94,6 +94,7 @@ def _findings(parts: Assembly) -> Iterator[Finding]:
         yield finding
     others = [store for store in listable if store is not buckets.own]
     yield _finding("write markers", f"{buckets.own.url}/{TEST_KEY}", partial(_write, buckets.own, others))
+    yield _finding("read markers", f"{buckets.own.url}/{MARKER_PREFIX}", partial(_read, buckets.own))
     if buckets.peer in listable:
         whose = partial(_whose, buckets.peer, is_first=config.is_first)
         yield _finding("recognize the peer's validations", buckets.peer.url, whose)
@@ -116,6 +117,14 @@ def _finding(name: str, subject: str, found: Callable[[], str]) -> Finding:
 def _list(store: ObjectStore) -> str:
     next(iter(store.list_directories("")), None)
     return f"as {store.identity()}"
+
+
+def _read(store: ObjectStore) -> str:
+    try:
+        store.get(TEST_KEY, limit=1)
+    except AccessDeniedError as error:
+        return f"not allowed; a run cannot tell which batches a scheduled aggregation left out: {error}"
+    return "allowed"
 
 
 def _write(store: ObjectStore, others: Sequence[ObjectStore]) -> str:

@@ -11,6 +11,7 @@ class ExitStatus(IntEnum):
     FAILED = 1
     BAD_USAGE = 2
     UNDELIVERED = 3
+    FOUND = 4
 
 
 def of_signal(number: int) -> int:

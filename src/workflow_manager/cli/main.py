@@ -18,6 +18,10 @@ from workflow_manager.errors import ConfigError, Mistake, WorkflowManagerError
 COMMANDS = {
     "run": "schedule what is due (also when no command is named)",
     "serve": "work on many instances for as long as the process lives",
+    "status": "say what became of each batch and each aggregation window; read only",
+    "explain": "say why a batch or a window is scheduled, or is not; read only",
+    "backfill": "schedule what runs have missed in a range of time, or publish tasks again",
+    "markers": "list the markers of tasks, and remove old ones",
     "check": "find out whether buckets and topics can be used, without publishing anything",
     "tasks": "inspect a task queue, and put dead letters back",
     "instances": "list the instances of a file, or print an example or its schema",

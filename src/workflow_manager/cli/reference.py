@@ -8,12 +8,15 @@ from pathlib import Path
 from workflow_manager.assembly import every_flag
 from workflow_manager.cli import instances, run_output, sample, serve, tasks
 from workflow_manager.cli.instances import instances_schema
+from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.config.instances_schema import example
-from workflow_manager.core.schema import AGGREGATION, INTAKE
-from workflow_manager.observe import events, found, service_events, stop_events
+from workflow_manager.core.schema import AGGREGATION, INTAKE, MARKER
+from workflow_manager.core.verdict import REASONS, WindowState
+from workflow_manager.observe import events, found, marker_events, service_events, stop_events
 from workflow_manager.observe.event import Event
 from workflow_manager.report.run_document import schema
+from workflow_manager.survey.as_json import STATUS_SCHEMA
 
 _FLAGS = """\
 # Flags
@@ -94,6 +97,35 @@ def report_page() -> str:
     return f"{_REPORT}\n```json\n{json.dumps(schema(), indent=2)}\n```\n"
 
 
+_MARKERS = """\
+# Markers
+
+A marker's name says that a task is scheduled; see [objects](objects.md). Its content is a record of the
+task: one line of JSON in UTF-8. Only `version` and `marker` are always there. What a record does not say
+is unknown. That holds for the markers of earlier versions and of the Go program, which contain their own
+name.
+
+An aggregation's marker lists the batches that its message named. A run compares them with the batches
+that are ready and validated now, and reports those that were left out. It reads at most 16 MB of a
+marker; 50,000 batches take about 2 MB. This page is generated from the program.
+"""
+
+
+_STATUS = """\
+# Status
+
+`workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
+of a run, and its verdicts are those of a run with these flags: what is due is what the run schedules. It
+writes nothing. This page is generated from the program.
+
+A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
+not name.
+
+| window | why |
+| --- | --- |
+""" + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+
+
 def instances_page() -> str:
     """The file of instances with its schema, as Markdown."""
     sample_file = f"## Example\n\n```yaml\n{example()}```\n"
@@ -119,6 +151,14 @@ def flags_page() -> str:
         if command == "run":
             parts.append("\n`check` takes the same flags; its `--json` prints JSON instead of a table.\n")
         parts.extend(_groups(flags))
+    parts.append("\n## status\n\nThe flags of a run; those of the queue are accepted and not needed. Also:\n")
+    parts.extend(_groups(Flags("status", "", [survey_flags.STATUS])))
+    parts.append("\n## explain\n\nThe flags of a run, as `status` has them. Also:\n")
+    parts.extend(_groups(Flags("explain", "", [survey_flags.EXPLAIN])))
+    parts.append("\n## backfill\n\nThe flags of a run. Also:\n")
+    parts.extend(_groups(Flags("backfill", "", [backfill_flags.BACKFILL])))
+    parts.append("\n## markers\n\nThe flags of a run, as `status` has them. Also:\n")
+    parts.extend(_groups(Flags("markers", "", [markers_flags.MARKERS])))
     return "".join(parts)
 
 
@@ -130,6 +170,16 @@ def messages_page() -> str:
         for schema in (INTAKE, AGGREGATION)
     )
     return "".join(parts)
+
+
+def markers_page() -> str:
+    """The schema of a marker's content, as Markdown."""
+    return f"{_MARKERS}\n## Schema\n\n```json\n{json.dumps(MARKER, indent=2)}\n```\n"
+
+
+def status_page() -> str:
+    """The schema of `status --json`, as Markdown."""
+    return f"{_STATUS}\n## Schema\n\n```json\n{json.dumps(STATUS_SCHEMA, indent=2)}\n```\n"
 
 
 def events_page() -> str:
@@ -152,7 +202,8 @@ def _groups(flags: Flags) -> Iterator[str]:
 
 def _events() -> Iterator[type[Event]]:
     """All events, in the order of their names."""
-    members = {**vars(events), **vars(found), **vars(service_events), **vars(stop_events)}.values()
+    modules = (events, found, stop_events, marker_events, service_events)
+    members = {name: value for module in modules for name, value in vars(module).items()}.values()
     kinds = [kind for kind in members if isinstance(kind, type) and issubclass(kind, Event)]
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
@@ -164,6 +215,8 @@ def main() -> None:
     (directory / "events.md").write_text(events_page())
     (directory / "instances.md").write_text(instances_page())
     (directory / "messages.md").write_text(messages_page())
+    (directory / "status.md").write_text(status_page())
+    (directory / "markers.md").write_text(markers_page())
     (directory / "run-report.md").write_text(report_page())
 
 

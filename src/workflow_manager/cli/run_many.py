@@ -25,7 +25,7 @@ from workflow_manager.observe.stop_events import RunGivenUp
 from workflow_manager.pipeline.shared_workers import SharedWorkers
 from workflow_manager.ports import Observer
 from workflow_manager.service.hints import Hints
-from workflow_manager.service.passes import InstancePasses, PassContext, open_passes
+from workflow_manager.service.instance_passes import InstancePasses, PassContext, open_passes
 from workflow_manager.service.records import Records
 from workflow_manager.service.timing import Outcome
 

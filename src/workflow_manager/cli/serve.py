@@ -36,8 +36,8 @@ from workflow_manager.pipeline.shared_workers import SharedWorkers
 from workflow_manager.ports import Observer, Option
 from workflow_manager.service.exposition import exposition
 from workflow_manager.service.fleet_service import FleetService, ServiceSettings
+from workflow_manager.service.instance_passes import PassContext
 from workflow_manager.service.overview import overview, page
-from workflow_manager.service.passes import PassContext
 from workflow_manager.service.records import Records
 from workflow_manager.service.web import Site, WebPage, WebServer, json_page, text_page
 

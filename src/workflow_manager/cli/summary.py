@@ -17,20 +17,20 @@ SHOWN_AGGREGATIONS = 50
 
 def show(report: RunReport) -> None:
     """Print the figures of each aggregation, their sum, and the failures."""
-    console = _console()
-    console.print(figures_table(report))
+    terminal = console()
+    terminal.print(figures_table(report))
     hidden = len(report.figures) + report.unnamed - SHOWN_AGGREGATIONS
     if hidden > 0:
-        console.print(f"… and {counted(hidden, 'more aggregation')}, which the totals include.")
+        terminal.print(f"… and {counted(hidden, 'more aggregation')}, which the totals include.")
     for failure in report.failures:
         of = f"{failure.aggregation}: " if failure.aggregation else ""
-        console.print(Text(f"failed: {printable(of + failure.message)}", style="red"))
+        terminal.print(Text(f"failed: {printable(of + failure.message)}", style="red"))
     hidden = report.failure_count - len(report.failures)
     if hidden > 0:
-        console.print(Text(f"… and {counted(hidden, 'more failure')}", style="red"))
+        terminal.print(Text(f"… and {counted(hidden, 'more failure')}", style="red"))
     if report.stopped:
         style = "yellow" if report.interrupted or report.left_to_another else "red"
-        console.print(Text(f"stopped early: {printable(report.stopped)}", style=style))
+        terminal.print(Text(f"stopped early: {printable(report.stopped)}", style=style))
 
 
 def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
@@ -41,7 +41,7 @@ def show_findings(findings: Iterable[tuple[bool, str, str, str]]) -> None:
     for good, *cells in findings:
         mark = Text("ok", style="green") if good else Text("FAILED", style="red")
         table.add_row(mark, *(Text(printable(cell)) for cell in cells))
-    _console().print(table)
+    console().print(table)
 
 
 def figures_table(report: RunReport) -> Table:
@@ -63,7 +63,8 @@ def figures_table(report: RunReport) -> Table:
     return table
 
 
-def _console() -> Console:
+def console() -> Console:
+    """The terminal that standard output is."""
     # Without this rich leaves colours away for NO_COLOR, but not bold type.
     return Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
@@ -96,7 +97,8 @@ def _aggregation(figures: Figures) -> str:
         batches = f"{counted(figures.number_of_batches_in_aggregation, 'batch')} scheduled"
         return f"{batches}\n{lacking}" if lacking else batches
     if figures.aggregation_tasks_skipped_due_to_marker:
-        return "skipped: marked"
+        left_out = figures.aggregate_batches_left_out
+        return f"skipped: marked\n{left_out} left out" if left_out else "skipped: marked"
     if figures.aggregation_tasks_left:
         return "left for the next run"
     return lacking or "none due"

@@ -33,10 +33,6 @@ _ACTIONS = (_STATS, _LIST, _REDRIVE, _PULL, _ACK)
 _TOPICS = ("intake-tasks-topic", "aggregate-tasks-topic")
 
 
-def _patterns(text: str) -> tuple[str, ...]:
-    return tuple(pattern for pattern in text.split(",") if pattern)
-
-
 # As a run has them, but for what it requires.
 _QUEUE = Group(
     "Task queue",
@@ -66,9 +62,7 @@ _REDRIVING = Group(
         Option(
             "aggregation-id",
             "put back only tasks of this aggregation; * stands for any text; may be repeated",
-            "",
-            _patterns,
-            repeats=True,
+            repeatable=True,
         ),
         Option("dry-run", "only count what would be put back", "false", flag_types.boolean, is_switch=True),
     ),

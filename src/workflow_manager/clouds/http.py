@@ -1,6 +1,7 @@
 """Requests, answers and errors of services over HTTP, as everything in this folder passes them on."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import NamedTuple
 
 # Where no connection could be made at all, a wrong address must not take as long as a busy service.
@@ -70,6 +71,22 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     attempt: int = 1
+
+
+# What a service may answer when an object is read: also that no byte of it lies in the range asked for.
+READ_STATUSES = frozenset({200, 206, 404, 416})
+
+
+def first_bytes(limit: int | None) -> Mapping[str, str]:
+    """The headers that ask for no more than the first `limit` bytes of an object."""
+    return {} if limit is None else {"range": f"bytes=0-{limit - 1}"}
+
+
+def body_read(answer: Answer) -> bytes | None:
+    """The content that was read, None if there is no object. An empty object has no first byte."""
+    if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return b""
+    return None if answer.status == HTTPStatus.NOT_FOUND else answer.body
 
 
 class ErrorDocument(NamedTuple):

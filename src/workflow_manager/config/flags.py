@@ -30,10 +30,10 @@ _NEARLY = 0.85  # the least similarity of a misspelt variable to what was meant,
 
 
 class FlagText(NamedTuple):
-    """What a flag is given: by whom, in words for mistakes, and the text. `hidden` ones are never shown."""
+    """What a flag is given: by whom, in words for mistakes, and the texts. `hidden` ones are never shown."""
 
     source: str
-    text: str
+    texts: tuple[str, ...]
     hidden: bool = False
 
 
@@ -105,7 +105,7 @@ class Flags:
     def command_line(self, arguments: Sequence[str], parsed: Parsed) -> dict[str, FlagText]:
         """What a command line gives, by flag; words and mistakes are noted in `parsed`."""
         texts = self._texts(list(arguments), parsed)
-        return {name: FlagText(f"--{name}", text) for name, text in texts.items()}
+        return {name: FlagText(f"--{name}", tuple(given)) for name, given in texts.items()}
 
     def take(
         self, given: Mapping[str, FlagText], environ: Mapping[str, str], parsed: Parsed, owner: str = ""
@@ -117,9 +117,9 @@ class Flags:
         for option in self._options.values():
             if option.name in parsed.values:
                 continue  # reached again under its other spelling
-            text = self._text_of(option, given, environ)
-            if text.text:
-                self._value(option, text, parsed)
+            found = self._texts_of(option, given, environ)
+            if found.texts:
+                self._value(option, found, parsed)
             elif option.required:
                 missing = f"{owner}: {option.name}" if owner else f"--{option.name}"
                 twin = environment_twin(option.name)
@@ -134,8 +134,8 @@ class Flags:
         """The flag that was probably meant by an unknown name, or nothing."""
         return next(iter(get_close_matches(name, self._options, n=1)), "")
 
-    def _texts(self, arguments: list[str], parsed: Parsed) -> dict[str, str]:
-        texts: dict[str, str] = {}
+    def _texts(self, arguments: list[str], parsed: Parsed) -> dict[str, list[str]]:
+        texts: dict[str, list[str]] = {}
         while arguments:
             token = arguments.pop(0)
             if token == "--":  # noqa: S105 (the end of the flags, not a password)
@@ -151,31 +151,45 @@ class Flags:
                 parsed.unknown.append(self._unknown(token, name))
                 if not equals:
                     _drop_value(arguments)
-            elif option.is_switch and not equals:
-                texts[option.name] = "true"
+            elif equals:
+                texts.setdefault(option.name, []).append(value)
+            elif option.is_switch:
+                texts.setdefault(option.name, []).append("true")
                 parsed.mistakes.extend(_value_behind_a_space(token, arguments))
-            elif equals or arguments:
-                text = value if equals else arguments.pop(0)
-                before = f"{texts[option.name]}," if option.repeats and option.name in texts else ""
-                texts[option.name] = before + text
+            elif arguments:
+                texts.setdefault(option.name, []).append(arguments.pop(0))
             else:
                 parsed.mistakes.append(Mistake(f"--{name}", "", "needs a value"))
         return texts
 
-    def _text_of(self, option: Option, given: Mapping[str, FlagText], environ: Mapping[str, str]) -> FlagText:
-        if (text := given.get(option.name)) and text.text:
-            return text
+    def _texts_of(
+        self, option: Option, given: Mapping[str, FlagText], environ: Mapping[str, str]
+    ) -> FlagText:
+        """Where the flag was given, and its texts but for empty ones; of one not repeatable, the last."""
         twin = environment_twin(option.name)
-        return FlagText(twin, environ[twin]) if environ.get(twin) else FlagText("", option.default)
+        default = FlagText(f"--{option.name}", (option.default,))
+        for found in (given.get(option.name), FlagText(twin, (environ.get(twin, ""),)), default):
+            if found is None:
+                continue
+            texts = found.texts if option.repeatable else found.texts[-1:]
+            if any(texts):
+                return found._replace(texts=tuple(filter(None, texts)))
+        return default._replace(texts=())
 
     def _value(self, option: Option, given: FlagText, parsed: Parsed) -> None:
-        try:
-            parsed.values[option.name] = option.parse(given.text)
-        except ValueError as error:
-            shown = "" if option.secret or given.hidden else given.text
-            parsed.mistakes.append(Mistake(given.source, shown, str(error)))
-            if option.default:  # so that what depends on it can be looked at as well
-                parsed.values[option.name] = option.parse(option.default)
+        values = []
+        for text in given.texts:
+            try:
+                values.append(option.parse(text))
+            except ValueError as error:
+                shown = "" if option.secret or given.hidden else text
+                parsed.mistakes.append(Mistake(given.source, shown, str(error)))
+                if option.default:  # so that what depends on it can be looked at as well
+                    values.append(option.parse(option.default))
+        if option.repeatable:
+            parsed.values[option.name] = tuple(values)
+        elif values:
+            parsed.values[option.name] = values[0]
 
     def _unknown(self, token: str, name: str) -> Mistake:
         close = self.suggestion(name)
@@ -229,6 +243,8 @@ def _about(option: Option) -> str:
     notes = []
     if option.required:
         notes.append("required")
+    if option.repeatable:
+        notes.append("may be repeated")
     if option.default and option.default != "false":
         notes.append(f"default {option.default}")
     notes.append(environment_twin(option.name))

@@ -66,8 +66,8 @@ FLEET = Group(
         Option(CONFIG, "YAML file with the flags of many instances"),
         Option(
             INSTANCE,
-            "only the instances with these names; * stands for any characters; may be repeated",
-            repeats=True,
+            "only the instances with these names; separated by commas; * stands for any characters",
+            repeatable=True,
         ),
         Option(SHARD, "only the share I of N of the instances (I/N, from 0/N), or auto", parse=shard),
         Option(

@@ -119,7 +119,7 @@ _WINDOWS = Group(
         ),
     ),
 )
-_TASKS = Group(
+TASK_FLAGS = Group(
     "Task queue",
     (
         Option("task-queue-kind", "kind of queue that tasks are published to", required=True),
@@ -232,7 +232,7 @@ BUCKETS = (
 GROUPS: Sequence[Group] = (
     BUCKET_FLAGS,
     _WINDOWS,
-    _TASKS,
+    TASK_FLAGS,
     _WORKERS,
     _OUTPUT,
     RETRY_FLAGS,

@@ -165,11 +165,6 @@ def parse_aggregate_marker(key: str, aggregation: str) -> Window | None:
         return None
 
 
-def marker_content(marker: str) -> bytes:
-    """What stands in a marker: its own name without the directory."""
-    return marker.removeprefix(MARKER_PREFIX).encode()
-
-
 def aggregation_problem(aggregation: str) -> str | None:
     """Why a top-level directory cannot be an aggregation's, or None if it can."""
     if not aggregation:

@@ -13,6 +13,7 @@ class Skip(StrEnum):
     """Why a task is not scheduled."""
 
     MARKER = "its marker exists: it has been scheduled before"
+    REPEATED = "it has been scheduled again for this reason"
     NO_BATCHES = "no batch is ready in both the ingestion and the peer validation bucket"
 
 

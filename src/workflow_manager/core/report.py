@@ -28,6 +28,7 @@ class Figures:
     aggregation_tasks_failed: int = 0
     aggregation_tasks_left: int = 0
     number_of_batches_in_aggregation: int = 0
+    aggregate_batches_left_out: int = 0
 
     def add(self, other: "Figures") -> None:
         """Add the other's figures to these."""

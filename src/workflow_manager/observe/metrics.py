@@ -51,6 +51,9 @@ ABOUT = {
         "aggregation tasks not decided or not tried because the run stopped early; left for the next run"
     ),
     "number_of_batches_in_aggregation": "batches in the aggregation task that was scheduled",
+    "aggregate_batches_left_out": (
+        "ready and validated batches that the task of an already scheduled window did not name"
+    ),
 }
 RUN_GAUGES = {
     LAST_SUCCESS: "when a run last ended without failure, in seconds since 1970",

@@ -11,7 +11,8 @@ from workflow_manager.core.windows import Window
 AGAIN = "the next run publishes it again"
 LONGEST = 200  # characters of a name that anyone needs to see
 # The figures that the last line of a run has.
-_TOLD = tuple(name for name in FIGURES if "tasks" in name or name == "malformed_objects_found")
+_ALSO_TOLD = ("malformed_objects_found", "aggregate_batches_left_out")
+_TOLD = tuple(name for name in FIGURES if "tasks" in name or name in _ALSO_TOLD)
 _PARTS = {
     Part.HEADER: "header",
     Part.PACKETS: "packets",
@@ -51,7 +52,7 @@ def as_fields(name: str, value: object) -> dict[str, object]:
             theirs = {"batch_count": len(batches), "aggregation_window": iso_interval(window)}
             return {"aggregation_id": aggregation, **theirs, "marker": value.marker}
         case Window():
-            return {f"{name}_window": iso_interval(value)}
+            return {f"{'aggregation' if name == 'window' else name}_window": iso_interval(value)}
         case Skip():
             return {label: value.name.lower()}
         case tuple():
@@ -69,6 +70,8 @@ def outcome(report: RunReport) -> str:
         f" and {counted(total.aggregation_tasks_scheduled, 'aggregation task')}"
         f" of {counted(report.aggregations, 'aggregation')}"
     )
+    if total.aggregate_batches_left_out:
+        text += f"; {counted(total.aggregate_batches_left_out, 'batch')} left out of scheduled aggregations"
     if total.malformed_objects_found:
         text += f"; {counted(total.malformed_objects_found, 'malformed object')}"
     if report.failure_count:

@@ -8,25 +8,22 @@ from workflow_manager.core.names import Batch, aggregate_marker
 from workflow_manager.core.plan import Skip, plan_aggregation
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import AggregationTask
-from workflow_manager.core.windows import Window, cut, union
-from workflow_manager.observe.events import (
-    AggregationOverlaps,
-    AggregationSkipped,
-    TaskFailed,
-)
+from workflow_manager.core.windows import Window, union
+from workflow_manager.observe.events import AggregationOverlaps, AggregationSkipped, TaskFailed
 from workflow_manager.observe.found import AggregationRead
+from workflow_manager.observe.marker_events import BatchesLeftOut
 from workflow_manager.observe.wording import describe, overlap
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.hours import (
     AGGREGATION_LEFT,
     REST_LEFT,
-    SPLIT_AFTER,
     HoursReader,
     Reading,
-    Split,
 )
-from workflow_manager.pipeline.listing import exists, hours_with_objects, overlapping_window
+from workflow_manager.pipeline.listing import overlapping_window
 from workflow_manager.pipeline.malformed import MalformedNames
+from workflow_manager.pipeline.repeating import aggregation_again
+from workflow_manager.pipeline.splitting import Split, pieces
 from workflow_manager.pipeline.stage import Stage
 
 
@@ -74,13 +71,10 @@ class AggregationPass:
         self._listing.submit(self._guarded, rest, partial(self._spread, names_an_hour=names_an_hour))
 
     def _spread(self, rest: Window, names_an_hour: float) -> Reading:
-        """Cut a range at hours that have objects, so that no piece is idle, and have each read."""
-        hours = list(hours_with_objects(self._context.ingestion, self._id, rest))
-        each = max(1, int(SPLIT_AFTER / names_an_hour))
-        for piece in self._opened(cut(rest, hours[each::each])):
-            self._listing.submit(
-                self._guarded, piece, partial(self._read_within_budget, names=int(names_an_hour * each))
-            )
+        """Cut a range into pieces, and have each read."""
+        found = pieces(self._context.ingestion, self._id, rest, names_an_hour)
+        for piece in self._opened(found.windows):
+            self._listing.submit(self._guarded, piece, partial(self._read_within_budget, names=found.names))
         return Reading()
 
     def _read_within_budget(self, piece: Window, names: int) -> Reading:
@@ -122,13 +116,10 @@ class AggregationPass:
             self._undecided(failed=self._failed)
             return
         try:
-            if self._batches and not context.may_schedule():
+            if (self._batches or context.repetition is not None) and not context.may_schedule():
                 self._undecided(failed=False)
                 return
-            marked = bool(self._batches) and exists(
-                context.own, aggregate_marker(self._id, context.aggregation)
-            )
-            decision = plan_aggregation(self._id, context.aggregation, self._batches, marked=marked)
+            decision = self._decision()
             due = not isinstance(decision, Skip) and self._may_be_scheduled(decision)
         except Exception as error:  # noqa: BLE001 (as above)
             self._undecided(failed=True)
@@ -140,6 +131,25 @@ class AggregationPass:
             context.observer.notify(AggregationSkipped(self._id, decision))
         elif due:
             context.sink.submit([decision])
+
+    def _decision(self) -> AggregationTask | Skip:
+        """What its batches and its marker say is to be done about the window."""
+        context, window = self._context, self._context.aggregation
+        if context.repetition is not None:
+            return aggregation_again(self._id, window, self._batches, context.repetition, context.markers)
+        record = context.markers.read(aggregate_marker(self._id, window)) if self._batches else None
+        if record is not None:
+            self._tell_left_out(record.left_out(self._batches))
+        return plan_aggregation(self._id, window, self._batches, marked=record is not None)
+
+    def _tell_left_out(self, batches: Sequence[Batch]) -> None:
+        """Say which batches became ready, or were validated, after their window was scheduled."""
+        context = self._context
+        if batches:
+            context.ledger.add(self._id, aggregate_batches_left_out=len(batches))
+            first = min(batches)
+            example = f"{self._id}/{first.time}/{first.id}"
+            context.observer.notify(BatchesLeftOut(self._id, context.aggregation, len(batches), example))
 
     def _undecided(self, *, failed: bool) -> None:
         """Nobody knows whether an aggregation is due: something failed, or the run is to stop before that."""
@@ -157,7 +167,7 @@ class AggregationPass:
             context.observer.notify(TaskFailed(task, error_text))
             context.ledger.fail_task(task, Kind.MARKER, error_text)
             return False
-        if context.allow_overlapping_windows:
+        if context.allow_overlapping_windows or context.repetition is not None:
             return True
         if marked := overlapping_window(context.own, self._id, task.window):
             context.observer.notify(AggregationOverlaps(task, marked))

@@ -53,6 +53,10 @@ class CircuitBreaker:
         """See Bucket. Each page is a request of its own."""
         return self._pages(prefix, self._bucket.list_directories)
 
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
+        """See Bucket."""
+        return self._tried("read", key, lambda: self._bucket.get(key, limit))
+
     def put(self, key: str, body: bytes) -> None:
         """See Bucket."""
         self._tried("write", key, lambda: self._bucket.put(key, body))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from workflow_manager.core.names import BatchIds
+from workflow_manager.core.repetition import Repetition
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
 from workflow_manager.core.windows import Window
@@ -13,6 +14,7 @@ from workflow_manager.observe.events import PartFailed
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.memory_budget import MemoryBudget
+from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.ports import Bucket, Observer
 
 
@@ -42,6 +44,8 @@ class RunContext:
     permission: Permission
     ledger: Ledger
     observer: Observer
+    markers: MarkerReader
+    repetition: Repetition | None = None
     memory: MemoryBudget = field(default_factory=MemoryBudget)
     batch_ids: BatchIds = BatchIds.UUID
     allow_overlapping_windows: bool = False

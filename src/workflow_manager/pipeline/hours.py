@@ -1,33 +1,27 @@
 """One range of hours of one aggregation: listed, planned, and its intake tasks handed on."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
+from workflow_manager.core.batches import HourOfBatches, HourOfNames
 from workflow_manager.core.names import (
     INGESTION,
     Batch,
     Part,
     batch_range,
-    intake_marker,
     marker_range,
-    time_of,
 )
 from workflow_manager.core.plan import Skip, plan_intake
-from workflow_manager.core.windows import HOUR, MINUTE, Window, floor
+from workflow_manager.core.windows import Window
 from workflow_manager.errors import StorageError
 from workflow_manager.observe.events import IntakeSkipped
 from workflow_manager.observe.found import BatchIncomplete
 from workflow_manager.pipeline.context import RunContext
 from workflow_manager.pipeline.listing import Hour, IntakeMarkers, by_hour, in_order, merged
-from workflow_manager.pipeline.malformed import MalformedNames
+from workflow_manager.pipeline.malformed import MalformedNames, markable
+from workflow_manager.pipeline.repeating import intake_again
+from workflow_manager.pipeline.splitting import RangeListing, Split
 from workflow_manager.ports import Bucket
-
-# When so many names of a range have been read, it is considered whether to split what remains,
-SPLIT_AFTER = 1000
-# which pays if about so many names are to come. Each piece is to have SPLIT_AFTER names or more.
-WORTH_SPLITTING = 4000
 
 INTAKE_LEFT = "the intake of its batches is left for the next run"
 AGGREGATION_LEFT = "its aggregation is left for the next run"
@@ -50,10 +44,6 @@ class Reading:
         self.whole, self.failed = False, True
 
 
-# Has what remains of a range read by others; an hour of it is expected to have so many names.
-Split = Callable[[Window, float], None]
-
-
 class HoursReader:
     """Reads one range of one aggregation, hour by hour, and keeps nothing of an hour it is done with.
 
@@ -72,8 +62,7 @@ class HoursReader:
         self._context = context
         self._id = aggregation
         self._prefix = f"{aggregation}/"
-        self._window = window
-        self._split = split
+        self._listing = RangeListing(context.ingestion, aggregation, window, split)
         self._reading = Reading()
         self._malformed = malformed
         taken_in = window.overlap(context.intake)
@@ -82,9 +71,8 @@ class HoursReader:
     def read(self) -> Reading:
         """Deal with the hours of the range."""
         context = self._context
-        pages = self._watched(in_order(context.ingestion, batch_range(self._id, self._window)))
         strays = self._malformed.strays(context.ingestion)
-        ingestions = by_hour(pages, self._prefix, INGESTION, context.batch_ids, strays)
+        ingestions = by_hour(self._listing.pages(), self._prefix, INGESTION, context.batch_ids, strays)
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
                 if context.ledger.stopped:
@@ -96,49 +84,9 @@ class HoursReader:
             context.failed(self._id, REST_LEFT, error)
         return self._reading
 
-    def _watched(self, pages: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-        """The same pages, up to where others read on; it is found out whether the range is a large one.
-
-        Until that is known the pages are held back, and with them the peer's: what is malformed in
-        them must be counted by those alone who will read it.
-        """
-        held: list[Sequence[str]] = []
-        names = 0
-        for page in pages:
-            held.append(page)
-            names += len(page)
-            if self._split is not None:
-                if names < SPLIT_AFTER:
-                    continue
-                self._consider_splitting(self._split, held, names)
-            end = batch_range(self._id, self._window).before
-            for one in held:
-                ours = one[: bisect_left(one, end)]
-                yield ours
-                if len(ours) < len(one):
-                    return
-            held = []
-        yield from held
-
-    def _consider_splitting(self, split: Split, pages: Sequence[Sequence[str]], names: int) -> None:
-        times = (time_of(key, self._prefix) for page in pages for key in page)
-        first = next(filter(None, times), None)
-        backwards = (time_of(key, self._prefix) for page in reversed(pages) for key in reversed(page))
-        last = next(filter(None, backwards), None)
-        if first is None or last is None:
-            return
-        self._split = None
-        rest = floor(last, HOUR) + HOUR
-        if rest >= self._window.end:
-            return
-        names_an_hour = names / ((last + MINUTE - first) / HOUR)
-        if names_an_hour * ((self._window.end - rest) / HOUR) >= WORTH_SPLITTING:
-            split(Window(rest, self._window.end), names_an_hour)
-            self._window = Window(self._window.begin, rest)
-
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         context = self._context
-        found = self._that_can_be_marked(ingested.batches(Part.ALL) if ingested else HourOfBatches())
+        found = markable(context.own, self._id, ingested.batches(Part.ALL) if ingested else HourOfBatches())
         self._malformed.add(context.ingestion, found.malformed)
         validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
         self._malformed.add(context.peer, validations.malformed)
@@ -161,6 +109,8 @@ class HoursReader:
             if not context.may_schedule():
                 return
             plan = plan_intake(self._id, found.ready, self._markers.of(hour))
+            if context.repetition is not None:
+                plan = intake_again(plan, context.repetition, context.markers)
         except StorageError as error:
             self._markers = None
             context.failed(self._id, INTAKE_LEFT, error)
@@ -187,7 +137,7 @@ class HoursReader:
     def _validations(self) -> Iterator[Hour]:
         """The peer's validations. Without them batches can still be taken in, but not aggregated."""
         context = self._context
-        window = self._window.overlap(context.aggregation)
+        window = self._listing.window.overlap(context.aggregation)
         if window is None:
             return
         try:
@@ -197,21 +147,6 @@ class HoursReader:
         except StorageError as error:
             self._reading.fail()
             context.failed(self._id, AGGREGATION_LEFT, error)
-
-    def _that_can_be_marked(self, found: HourOfBatches) -> HourOfBatches:
-        """The same with those batches as malformed whose intake marker cannot be stored.
-
-        Published without a marker, their intake would be repeated for ever; and what is not
-        taken in must not be aggregated either, as the peer cannot have its share of it.
-        """
-        ready = []
-        for batch in found.ready:
-            if problem := self._context.own.unstorable(intake_marker(self._id, batch)):
-                name = f"{self._id}/{batch.time}/{batch.id}"
-                found.malformed.append(Malformed(name, f"no marker for it can be written: {problem}"))
-            else:
-                ready.append(batch)
-        return replace(found, ready=ready)
 
     def _name_incomplete(self, store: Bucket, found: HourOfBatches) -> None:
         """Say of each incomplete batch what it has; one by one, as an hour can hold very many."""

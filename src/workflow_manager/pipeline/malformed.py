@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from workflow_manager.core.batches import Malformed
+from workflow_manager.core.batches import HourOfBatches, Malformed
+from workflow_manager.core.names import intake_marker
 from workflow_manager.observe.found import ObjectsMalformed
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.ports import Bucket, Observer
@@ -45,3 +47,19 @@ class MalformedNames:
         ledger.add(self._aggregation, malformed_objects_found=sum(self._counts.values()))
         examples = tuple(example for bucket in self._counts for example in self._examples[bucket])
         observer.notify(ObjectsMalformed(self._aggregation, dict(self._counts), examples))
+
+
+def markable(own: Bucket, aggregation: str, found: HourOfBatches) -> HourOfBatches:
+    """The same with those batches as malformed whose intake marker `own` cannot store.
+
+    Published without a marker, their intake would be repeated for ever; and what is not
+    taken in must not be aggregated either, as the peer cannot have its share of it.
+    """
+    ready = []
+    for batch in found.ready:
+        if problem := own.unstorable(intake_marker(aggregation, batch)):
+            name = f"{aggregation}/{batch.time}/{batch.id}"
+            found.malformed.append(Malformed(name, f"no marker for it can be written: {problem}"))
+        else:
+            ready.append(batch)
+    return replace(found, ready=ready)

@@ -1,11 +1,21 @@
 """Write the marker of a task whose message is confirmed, and only then."""
 
+import os
 import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from workflow_manager.core.names import marker_content
+from workflow_manager import __version__
+from workflow_manager.core.marker_record import (
+    LONGEST_RECORD,
+    MarkerRecord,
+    ScheduledAgain,
+    Writer,
+    parse_record,
+    record_of,
+)
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
 from workflow_manager.errors import CircuitOpenError, explain
@@ -21,6 +31,11 @@ MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops p
 FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
 UNMARKED = f"published, but its marker could not be written; {AGAIN}"
 AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
+
+
+def this_writer() -> Writer:
+    """Who writes the records of this process."""
+    return Writer(os.uname().nodename, __version__)
 
 
 def most_ahead(workers: int) -> int:
@@ -67,6 +82,7 @@ class MarkerWriter:
     A task that is published but not marked will be published again by the next run, so
     going on without markers would repeat the whole backlog each time. Room for a marker is
     reserved before its task is published, and taken by `submit` or given back by `release`.
+    With a `reason`, tasks are those published again: their markers get an entry that says so.
     """
 
     def __init__(
@@ -77,6 +93,7 @@ class MarkerWriter:
         *,
         workers: int,
         pool: WorkerPool | None = None,
+        reason: str = "",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
@@ -87,6 +104,8 @@ class MarkerWriter:
         self._unmarked_limit = UnmarkedLimit(FIRST_AHEAD, most_ahead(workers))
         self._lock = threading.Lock()
         self._unmarked = 0
+        self._writer = this_writer()
+        self._reason = reason
 
     def reserve(self, wanted: int) -> int:
         """Wait until some of `wanted` tasks may be published, and say how many."""
@@ -97,17 +116,17 @@ class MarkerWriter:
         if count:
             self._unmarked_limit.give_back(count, marked=False)
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task, trace_id: str, topic: str) -> None:
         """Mark a task that the queue has acknowledged; waits while too many are waiting."""
-        self._stage.submit(self._mark, task)
+        self._stage.submit(self._mark, task, trace_id, topic)
 
     def drain(self) -> None:
         """Wait until every marker is written or has failed."""
         self._stage.drain()
 
-    def _mark(self, task: Task) -> None:
+    def _mark(self, task: Task, trace_id: str, topic: str) -> None:
         try:
-            marked = self._write(task)
+            marked = self._write(task, record_of(task, trace_id, topic, datetime.now(UTC), self._writer))
         except BaseException as error:
             # Nothing can be marked any more, and whoever waits for room must come to know.
             try:
@@ -119,11 +138,11 @@ class MarkerWriter:
         if marked or self._unmarked > MOST_UNMARKED:
             self._unmarked_limit.give_back(1, marked=marked)
 
-    def _write(self, task: Task) -> bool:
+    def _write(self, task: Task, record: MarkerRecord) -> bool:
         """Whether the marker is written now; if not, that is on record."""
         for attempt in range(TRIES):
             try:
-                self._store.put(task.marker, marker_content(task.marker))
+                self._store.put(task.marker, self._content(task, record))
             except Exception as error:  # noqa: BLE001 (a marker that fails must not end the others)
                 if attempt == TRIES - 1 or isinstance(error, CircuitOpenError):
                     self._give_up(task, error)
@@ -132,6 +151,13 @@ class MarkerWriter:
             else:
                 return True
         return False
+
+    def _content(self, task: Task, record: MarkerRecord) -> bytes:
+        """What to write: the record or, for a task that was published again, the one before with an entry."""
+        if self._reason and (before := self._store.get(task.marker, LONGEST_RECORD)) is not None:
+            entry = ScheduledAgain(record.time or "", record.trace_id or "", self._writer.host, self._reason)
+            record = parse_record(task.marker, before).scheduled_again(entry, record.batches)
+        return record.render()
 
     def _give_up(self, task: Task, error: Exception) -> None:
         self._observer.notify(MarkerFailed(task, explain(error)))

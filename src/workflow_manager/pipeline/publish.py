@@ -132,7 +132,7 @@ class Publisher:
         self._observer.notify(*(TaskScheduled(out.task, topic, out.trace_id) for out in taken))
         for out in taken:
             self._ledger.scheduled(out.task)
-            self._marker.submit(out.task)
+            self._marker.submit(out.task, out.trace_id, topic)
         return len(taken)
 
     def _outcomes(self, topic: str, request: Sequence[Outgoing]) -> Sequence[QueueError | None]:

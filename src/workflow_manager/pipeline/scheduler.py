@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import MARKER_PREFIX, BatchIds, aggregation_problem, validity_infix
+from workflow_manager.core.repetition import Repetition
 from workflow_manager.core.report import Kind, RunReport
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.core.windows import Window
@@ -20,6 +21,7 @@ from workflow_manager.observe.events import (
     RunStarted,
 )
 from workflow_manager.observe.found import AggregationsFound, AggregationsNone
+from workflow_manager.observe.marker_events import MarkersUnreadable
 from workflow_manager.observe.stop_events import TasksLeft
 from workflow_manager.pipeline.aggregation import AggregationPass
 from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, CircuitBreaker
@@ -31,6 +33,7 @@ from workflow_manager.pipeline.malformed import MalformedNames
 from workflow_manager.pipeline.mark import MarkerWriter
 from workflow_manager.pipeline.memory_budget import MemoryBudget
 from workflow_manager.pipeline.publish import DryRunPublisher, Publisher, Topics
+from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.shared_workers import OWN_WORKERS, SharedWorkers
 from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import Bucket, Observer, TaskQueue
@@ -77,11 +80,12 @@ class RunSpec:
     """What a run is to do. `is_first` says which of the two data share processors we are.
 
     Without a lease, two runs at once may schedule the same tasks. A bucket that has done nothing
-    but fail for `breaker_seconds` is given up. `batch_ids` says which IDs are malformed. Unless
-    `allow_overlapping_windows`, an aggregation fails whose window overlaps one that is marked.
-    With `names_incomplete` there is an event for each incomplete batch; there can be very many.
-    If aggregations are named in `only`, no others are looked for; of all of them, only those that are
-    the `shard`'s are worked on.
+    but fail for `breaker_seconds` is given up. Only these `aggregations` are looked at, or all that
+    have batches. With a `repetition`, tasks that have a marker are published again, and no others.
+    `batch_ids` says which IDs are malformed. Unless `allow_overlapping_windows`, an aggregation fails
+    whose window overlaps one that is marked. With `names_incomplete` there is an event for each
+    incomplete batch; there can be very many.
+    Of all aggregations, only those that are the `shard`'s are worked on.
     """
 
     intake: Window
@@ -91,10 +95,11 @@ class RunSpec:
     workers: Workers = Workers()
     lease: LeaseTerms | None = None
     breaker_seconds: float = 60.0
+    aggregations: tuple[str, ...] | None = None
+    repetition: Repetition | None = None
     batch_ids: BatchIds = BatchIds.UUID
     allow_overlapping_windows: bool = False
     names_incomplete: bool = False
-    only: tuple[str, ...] | None = None
     shard: Shard = WHOLE
 
 
@@ -162,7 +167,12 @@ class Scheduler:
     def _work(self) -> None:
         workers, shared = self._spec.workers, self._shared
         marker = MarkerWriter(
-            self._buckets.own, self._ledger, self._observer, workers=workers.marking, pool=shared.marking
+            self._buckets.own,
+            self._ledger,
+            self._observer,
+            workers=workers.marking,
+            pool=shared.marking,
+            reason=self._spec.repetition.reason if self._spec.repetition else "",
         )
         listing = Stage("list", workers.listing, bounded=False, pool=shared.listing)
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
@@ -214,7 +224,8 @@ class Scheduler:
                 context.failed("", "nothing was scheduled", error)
 
     def _aggregations(self, context: RunContext) -> Iterator[str]:
-        found = aggregations(context.ingestion) if self._spec.only is None else self._spec.only
+        named = self._spec.aggregations
+        found = aggregations(context.ingestion) if named is None else named
         return (name for name in found if self._spec.shard.owns(name))
 
     def _permission(self, ending: ExitStack) -> Permission:
@@ -252,6 +263,12 @@ class Scheduler:
             permission,
             self._ledger,
             self._observer,
+            MarkerReader(
+                self._buckets.own,
+                lambda error: self._observer.notify(MarkersUnreadable(explain(error))),
+                required=self._spec.repetition is not None,
+            ),
+            self._spec.repetition,
             batch_ids=self._spec.batch_ids,
             allow_overlapping_windows=self._spec.allow_overlapping_windows,
             names_incomplete=self._spec.names_incomplete,

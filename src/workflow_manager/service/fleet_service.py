@@ -11,8 +11,8 @@ from workflow_manager.observe.events import RunFinished, RunStarted
 from workflow_manager.observe.found import AggregationsFound
 from workflow_manager.ports import Observer
 from workflow_manager.service.dispatcher import Dispatcher
+from workflow_manager.service.instance_passes import InstancePasses, Observers, PassContext, open_passes
 from workflow_manager.service.listener import Listener
-from workflow_manager.service.passes import InstancePasses, Observers, PassContext, open_passes
 from workflow_manager.service.sources import OpenSource, SourceKey, open_sources
 
 # What a process that does one pass after the other cannot be given: its windows would stand still.

@@ -15,10 +15,19 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from workflow_manager.clouds import google
-from workflow_manager.clouds.http import PAGE_BYTES, Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.http import (
+    PAGE_BYTES,
+    READ_STATUSES,
+    Answer,
+    CloudError,
+    Request,
+    body_read,
+    first_bytes,
+    unfinished,
+)
 from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
 from workflow_manager.clouds.service import Service, require
-from workflow_manager.errors import ConfigError, Mistake, StorageError, location
+from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
@@ -87,13 +96,13 @@ class GcsStore:
             # its answer was lost.
             return self._write_id(key) == mine
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
         if self.unstorable(key):
             return None
         with self._translated("read", key):
-            answer = self._send("GET", key, "?alt=media", frozenset({200, 404}))
-        return answer.body if answer.status == HTTPStatus.OK else None
+            answer = self._send("GET", key, "?alt=media", READ_STATUSES, first_bytes(limit))
+        return body_read(answer)
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -164,8 +173,16 @@ class GcsStore:
         metadata = json.loads(answer.body).get("metadata", {}) if answer.status == HTTPStatus.OK else {}
         return str(metadata.get("write-id", ""))
 
-    def _send(self, method: str, key: str, query: str, accept: frozenset[int]) -> Answer:
-        answer = self._service.send(Request(method, f"{self._path}/{_quoted(key)}{query}"), accept)
+    def _send(
+        self,
+        method: str,
+        key: str,
+        query: str,
+        accept: frozenset[int],
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        request = Request(method, f"{self._path}/{_quoted(key)}{query}", b"", headers or {})
+        answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"bucket does not exist" in answer.body:
             raise CloudError("the service answered 404: the bucket does not exist", status=404)
         return answer
@@ -178,7 +195,8 @@ class GcsStore:
             where = location(self.url, name)
             who = self._who()
             advice = error.advice or _advice(error, operation, who)
-            raise StorageError(operation, f"{where} as {who}", error.cause, advice) from error
+            kind = AccessDeniedError if error.status == HTTPStatus.FORBIDDEN else StorageError
+            raise kind(operation, f"{where} as {who}", error.cause, advice) from error
 
 
 def _advice(error: CloudError, operation: str, who: str) -> str:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from workflow_manager.errors import ConfigError, Mistake, StorageError, escaped, location
+from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, escaped, location
 from workflow_manager.ports import Settings
 
 # Files of our own that are not objects, such as those that are still being written.
@@ -24,6 +24,7 @@ _LONGEST_COMPONENT = 255  # bytes, on every file system in common use
 _LONGEST_PATH = 4095  # bytes, on Linux
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 _ADVICE = {
     errno.ENOENT: "create the directory, or correct the bucket's URL",
     errno.ENOTDIR: "a directory is needed, and symbolic links below the bucket are not followed",
@@ -103,13 +104,13 @@ class LocalStore:
                 return False
         return True
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
         with self._translated("read", key), self._existing(key) as (name, directory):
             if name is None:
                 return None
             with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb") as file:
-                return file.read()
+                return file.read(-1 if limit is None else limit)
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -253,7 +254,8 @@ class LocalStore:
             advice = _ADVICE.get(error.errno or 0, "check the disk and the directory")
             where = f" ({escaped(os.fsdecode(error.filename))})" if error.filename else ""
             cause = f"{error.strerror}{where}"
-            raise StorageError(operation, location(self.url, name), cause, advice) from error
+            kind = AccessDeniedError if error.errno in _FORBIDDEN else StorageError
+            raise kind(operation, location(self.url, name), cause, advice) from error
 
 
 def _is_object(name: bytes, directory: int) -> bool:

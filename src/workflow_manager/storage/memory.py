@@ -55,9 +55,10 @@ class MemoryStore:
         """See ObjectStore."""
         return self._put(_octets(key), body, replace=False)
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
-        return self._objects.get(_octets(key))
+        body = self._objects.get(_octets(key))
+        return None if body is None else body[:limit]
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""

@@ -14,10 +14,19 @@ from typing import Self
 from urllib.parse import quote, unquote_plus
 
 from workflow_manager.clouds import aws
-from workflow_manager.clouds.http import PAGE_BYTES, Answer, CloudError, Request, unfinished
+from workflow_manager.clouds.http import (
+    PAGE_BYTES,
+    READ_STATUSES,
+    Answer,
+    CloudError,
+    Request,
+    body_read,
+    first_bytes,
+    unfinished,
+)
 from workflow_manager.clouds.paging import Page, follow, narrowest_prefix, page_size
 from workflow_manager.clouds.service import Service, require
-from workflow_manager.errors import ConfigError, Mistake, StorageError, location
+from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
 
@@ -116,13 +125,13 @@ class S3Store:
             # its answer was lost.
             return (self._head(key) or {}).get(_WRITTEN_ID) == mine
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
         if self.unstorable(key):
             return None
         with self._translated("read", key):
-            answer = self._send("GET", key, frozenset({200, 404}))
-        return answer.body if answer.status == HTTPStatus.OK else None
+            answer = self._send("GET", key, READ_STATUSES, headers=first_bytes(limit))
+        return body_read(answer)
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -200,7 +209,9 @@ class S3Store:
         except CloudError as error:
             where = location(self.url, name)
             advice = error.advice or _advice(error, operation, self._who)
-            raise StorageError(operation, f"{where} as {self._who}", error.cause, advice) from error
+            denied = error.status == HTTPStatus.FORBIDDEN and error.code not in _ADVICE
+            kind = AccessDeniedError if denied else StorageError
+            raise kind(operation, f"{where} as {self._who}", error.cause, advice) from error
 
 
 def _advice(error: CloudError, operation: str, who: str) -> str:

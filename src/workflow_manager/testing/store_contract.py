@@ -43,6 +43,13 @@ class StoreContract:
         store.put("a/b", b"")
         assert [store.get(key) for key in ("a", "a/", "a/c", "x/y")] == [None] * 4
 
+    def test_get_reads_no_more_than_its_limit(self, store: ObjectStore) -> None:
+        store.put("a/b", b"content")
+        store.put("a/empty", b"")
+        assert [store.get("a/b", limit) for limit in (1, 7, 8)] == [b"c", b"content", b"content"]
+        assert store.get("a/empty", 8) == b""
+        assert store.get("a/c", 8) is None
+
     def test_put_replaces(self, store: ObjectStore) -> None:
         store.put("a", b"longer than the next")
         store.put("a", b"next")

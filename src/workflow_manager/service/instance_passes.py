@@ -110,7 +110,7 @@ class InstancePasses:
     def _pass(self, only: tuple[str, ...] | None) -> RunReport:
         config = configure(self._instance.values, self._shared.clock())
         parts = replace(self._parts, config=config)
-        spec = replace(run_spec(parts, self._shared.shard), only=only)
+        spec = replace(run_spec(parts, self._shared.shard), aggregations=only)
         queue = None if config.dry_run else parts.queue
         scheduler = Scheduler(parts.buckets, queue, spec, self._observer, self._shared.workers)
         with self._lock:

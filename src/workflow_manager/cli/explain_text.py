@@ -1,0 +1,85 @@
+"""An explanation in sentences."""
+
+from collections.abc import Iterator
+
+from workflow_manager.core.marker_record import MarkerRecord, marker_name
+from workflow_manager.core.verdict import REASONS, Rules
+from workflow_manager.observe.wording import counted, quote, span
+from workflow_manager.survey.explanation import BatchExplanation, WindowExplanation, remedy
+
+
+def sentences(explained: BatchExplanation | WindowExplanation, rules: Rules) -> Iterator[str]:
+    """What there is to say, one line each; a command stands on a line of its own."""
+    if isinstance(explained, BatchExplanation):
+        yield from _batch(explained)
+        yield from _window(explained.window)
+        yield from _named(explained)
+    else:
+        yield from _window(explained)
+    yield f"As of {rules.now:%Y-%m-%dT%H:%M:%SZ}:"
+    anything = False
+    for sentence, command in remedy(explained):
+        anything = True
+        yield f"  {sentence}"
+        if command:
+            yield f"    {command}"
+    if not anything:
+        yield "  Nothing is left to schedule."
+
+
+def _batch(explained: BatchExplanation) -> Iterator[str]:
+    batch = explained.batch
+    yield f"Batch {quote(batch.id)} of {quote(explained.aggregation)} at {batch.time} (UTC)."
+    for bucket, names, whole, complete in (
+        ("ingestion bucket", explained.ingestion, explained.ready, "ready"),
+        ("peer's bucket", explained.peer, explained.validated, "validated by the peer"),
+        ("own bucket", explained.own, True, "validated by us"),
+    ):
+        if names:
+            endings = ", ".join(name.rpartition("/")[2].removeprefix(batch.id) for name in names)
+            state = complete if whole else "incomplete"
+            yield f"In the {bucket}: {endings} ({state})."
+        else:
+            yield f"In the {bucket}: nothing."
+    yield from _marker("Its intake marker", explained.marker, explained.record)
+    if explained.state is not None:
+        yield f"Its intake is {explained.state}: {REASONS[explained.state]}."
+
+
+def _window(explained: WindowExplanation) -> Iterator[str]:
+    found = explained.findings
+    left_out = f", {found.left_out} of them left out of its task" if found.left_out else ""
+    yield (
+        f"Window {span(found.window)} of {quote(explained.aggregation)}: {found.ready} ready,"
+        f" {found.validated} validated by the peer{left_out}."
+    )
+    yield f"The window is {explained.state}: {REASONS[explained.state]}."
+    yield from _marker("Its marker", marker_name(explained.marker), explained.record)
+    if found.overlaps is not None:
+        yield f"It overlaps the scheduled window {span(found.overlaps)}, so a run refuses to schedule it."
+
+
+def _named(explained: BatchExplanation) -> Iterator[str]:
+    if explained.window.record is None:
+        return
+    match explained.named:
+        case True:
+            yield "The task of the window named this batch."
+        case False:
+            yield "The task of the window did not name this batch."
+        case None:
+            yield "The marker of the window does not say which batches its task named."
+
+
+def _marker(what: str, name: str, record: MarkerRecord | None) -> Iterator[str]:
+    if record is None:
+        yield f"{what} {quote(name)} does not exist."
+        return
+    if record.time is None:
+        yield f"{what} {quote(name)} exists, and does not say when it was written."
+    else:
+        host = f" by {quote(record.writer.host)}" if record.writer else ""
+        batches = "" if record.batches is None else f" for {counted(len(record.batches), 'batch')}"
+        yield f"{what} {quote(name)} was written at {record.time}{host}{batches}; trace ID {record.trace_id}."
+    for entry in record.again:
+        yield f"Scheduled again at {entry.time} by {quote(entry.host)}: {quote(entry.reason)}."

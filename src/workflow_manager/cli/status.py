@@ -1,0 +1,63 @@
+"""`workflow-manager status`: what became of each batch and each window. Read only."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from workflow_manager.assembly import flags_without_queue, read_flags
+from workflow_manager.cli.exit_status import ExitStatus
+from workflow_manager.cli.run_output import utc_now
+from workflow_manager.cli.survey_text import report_lines
+from workflow_manager.cli.surveying import grounds, range_since
+from workflow_manager.config.survey_flags import STATUS
+from workflow_manager.survey.as_json import report_json
+from workflow_manager.survey.findings import SurveyReport
+from workflow_manager.survey.surveyor import Surveyor
+
+SUMMARY = """\
+Say for each aggregation what became of its batches and of its aggregation windows: scheduled, due, missed,
+and why. Takes the flags of a run; those of the queue are accepted and not needed. Writes nothing.
+
+The exit status is 1 if a part of the buckets could not be read, and 4 if --fail-on finds something."""
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Survey the range that the flags name, and print what was found."""
+    environ = dict(os.environ)
+    parsed = read_flags("status", SUMMARY, arguments, environ, STATUS, queue=False)
+    if parsed.wants_help:
+        print(flags_without_queue("status", SUMMARY, STATUS).help(), end="")
+        return 0
+    with ExitStack() as opened:
+        ground = grounds(parsed, environ, utc_now(), opened)
+        period = range_since(parsed, ground.rules, ground.period)
+        spec = ground.spec(period, ground.windows(period.begin, period.end))
+        report = Surveyor(ground.buckets, spec).survey()
+    if parsed.values["json"]:
+        print(json.dumps(report_json(report, period), indent=2))
+    elif sys.stdout.isatty():
+        from workflow_manager.cli import survey_table  # noqa: PLC0415 (rich is for terminals only)
+
+        survey_table.show(report)
+    else:
+        print("\n".join(report_lines(report)))
+    for failure in report.failures:
+        print(f"workflow-manager: {failure}", file=sys.stderr)
+    if report.failures:
+        return ExitStatus.FAILED
+    fail_on = parsed.values.get("fail-on", ())
+    assert isinstance(fail_on, tuple)
+    found = any(_found(report, what) for what in fail_on)
+    return ExitStatus.FOUND if found else ExitStatus.DONE
+
+
+def _found(report: SurveyReport, what: str) -> bool:
+    match what:
+        case "missed":
+            return any(True for _ in report.missed())
+        case "left-out":
+            return any(True for _ in report.with_batches_left_out())
+        case _:
+            return report.too_old > 0

@@ -1,0 +1,118 @@
+"""A survey in rows for people: the same ones in a table and as plain text."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from workflow_manager.core.verdict import Rules, WindowState, described
+from workflow_manager.core.windows import Window
+from workflow_manager.observe.logs import printable
+from workflow_manager.observe.wording import counted
+from workflow_manager.survey.findings import AggregationFindings, SurveyReport, WindowFindings
+
+NEEDS_CARE = (WindowState.MISSED,)
+
+
+class WindowRow(NamedTuple):
+    """One window, or several alike in a row. `care` says that someone should look at it."""
+
+    aggregation: str
+    window: str
+    state: str
+    ready: int
+    validated: int
+    note: str
+    care: bool
+
+
+class IntakeRow(NamedTuple):
+    """The intake side of one aggregation."""
+
+    aggregation: str
+    ready: int
+    scheduled: int
+    due: int
+    too_old: int
+    oldest_due: str
+    newest: str
+
+
+def intake_rows(report: SurveyReport) -> Iterator[IntakeRow]:
+    """The intake side, one row for each aggregation."""
+    for name, found in report.aggregations.items():
+        intake = found.intake
+        yield IntakeRow(
+            printable(name),
+            intake.ready,
+            intake.scheduled,
+            intake.due,
+            intake.too_old,
+            _short(intake.oldest_due),
+            _short(intake.newest),
+        )
+
+
+def window_rows(report: SurveyReport) -> Iterator[WindowRow]:
+    """The windows, with those that need no words taken together."""
+    for found in report.aggregations.values():
+        yield from _rows(found, report.rules)
+
+
+def report_lines(report: SurveyReport) -> Iterator[str]:
+    """The whole survey as plain text."""
+    yield f"status at {report.rules.now:%Y-%m-%dT%H:%M:%SZ}"
+    for intake in intake_rows(report):
+        due = f" (oldest {intake.oldest_due})" if intake.oldest_due else ""
+        newest = f", newest {intake.newest}" if intake.newest else ""
+        yield (
+            f"{intake.aggregation}  intake  {intake.ready} ready, {intake.scheduled} scheduled,"
+            f" {intake.due} due{due}, {intake.too_old} too old{newest}"
+        )
+        if malformed := _malformed(report, intake.aggregation):
+            yield f"{intake.aggregation}  {counted(malformed, 'malformed name')} skipped"
+    for row in window_rows(report):
+        counts = f"{row.ready} ready, {row.validated} validated" if row.ready else ""
+        parts = (row.aggregation, row.window, row.state, ", ".join(filter(None, (counts, row.note))))
+        yield "  ".join(filter(None, parts))
+
+
+def _malformed(report: SurveyReport, shown: str) -> int:
+    return sum(one.malformed for name, one in report.aggregations.items() if printable(name) == shown)
+
+
+def _rows(found: AggregationFindings, rules: Rules) -> Iterator[WindowRow]:
+    name = printable(found.aggregation)
+    for (state, quiet), alike in groupby(found.windows, lambda one: (one.state(rules), _quiet(one, rules))):
+        windows = list(alike)
+        if quiet and len(windows) > 1:
+            window = Window(windows[0].window.begin, windows[-1].window.end)
+            ready, validated = sum(one.ready for one in windows), sum(one.validated for one in windows)
+            note = f"{len(windows)} windows"
+            yield WindowRow(name, _span(window), str(state), ready, validated, note, care=False)
+            continue
+        for one in windows:
+            care = state in NEEDS_CARE or bool(one.left_out) or one.overlaps is not None
+            note = counted(one.incomplete, "incomplete batch") if one.incomplete else ""
+            if one.overlaps is not None and not one.marked:
+                note = f"overlaps the scheduled window {_span(one.overlaps)}"
+            text = described(state, one.left_out)
+            yield WindowRow(name, _span(one.window), text, one.ready, one.validated, note, care)
+
+
+def _quiet(found: WindowFindings, rules: Rules) -> bool:
+    """Whether there is nothing to say of a window but its state."""
+    state = found.state(rules)
+    return state in (WindowState.EMPTY, WindowState.SCHEDULED) and not found.left_out and not found.overlaps
+
+
+def _span(window: Window) -> str:
+    same_day = window.begin.date() == window.end.date()
+    return f"{window.begin:%Y-%m-%d %H:%M} to {window.end:{'%H:%M' if same_day else '%m-%d %H:%M'}}"
+
+
+def _short(time: str) -> str:
+    """A batch time without the year: `11-23 04:05`."""
+    if not time:
+        return ""
+    _, month, day, hour, minute = time.split("/")
+    return f"{month}-{day} {hour}:{minute}"

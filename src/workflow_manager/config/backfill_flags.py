@@ -1,0 +1,64 @@
+"""The flags of `backfill`."""
+
+from workflow_manager import flag_types
+from workflow_manager.config.run_flags import Group
+from workflow_manager.config.survey_flags import SELECTED
+from workflow_manager.ports import Option
+
+
+def _only(text: str) -> str:
+    if text not in ("intake", "aggregate"):
+        raise ValueError("not one of intake, aggregate")
+    return text
+
+
+def _reason(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable text on one line")
+    return text
+
+
+BACKFILL = Group(
+    "What to schedule",
+    (
+        Option(
+            "from",
+            "schedule batches from this time on: RFC 3339, or a duration before now such as 3d",
+            parse=flag_types.moment,
+        ),
+        Option(
+            "to",
+            "schedule batches before this time, and windows that begin before it",
+            parse=flag_types.moment,
+        ),
+        SELECTED,
+        Option("only", "schedule only intake or only aggregate tasks", parse=_only),
+        Option(
+            "again",
+            "publish the tasks again that have markers, and no others; requires --reason",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
+        Option(
+            "reason",
+            "why tasks are published again; recorded in their markers, and done once for the same reason",
+            parse=_reason,
+        ),
+        Option(
+            "recompute",
+            "with --again: name the batches that are ready and validated now, not those recorded",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
+        Option("marker", "with --again: the one marker whose task to publish again, instead of a range"),
+        Option(
+            "yes",
+            "do not ask; required where nobody can be asked",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
+    ),
+)

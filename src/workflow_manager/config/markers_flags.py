@@ -1,0 +1,19 @@
+"""The flags of `markers`."""
+
+from workflow_manager import flag_types
+from workflow_manager.config.run_flags import Group
+from workflow_manager.config.survey_flags import JSON, SELECTED
+from workflow_manager.ports import Option
+
+MARKERS = Group(
+    "Which markers",
+    (
+        Option(
+            "older-than",
+            "only markers of batches and windows that are older: a duration such as 400d; required to prune",
+            parse=flag_types.days,
+        ),
+        SELECTED,
+        JSON,
+    ),
+)

@@ -1,0 +1,40 @@
+"""The flags of the commands that look at a range of time."""
+
+from workflow_manager import flag_types
+from workflow_manager.config.run_flags import Group
+from workflow_manager.ports import Option
+
+FAIL_ON = ("missed", "left-out", "too-old")
+
+
+def _fail_on(text: str) -> tuple[str, ...]:
+    wanted = tuple(text.split(","))
+    if unknown := [one for one in wanted if one not in FAIL_ON]:
+        raise ValueError(f"{unknown[0]!r} is not one of {', '.join(FAIL_ON)}")
+    return wanted
+
+
+SINCE = Option(
+    "since", "how far back to look: a duration such as 3d or 8h, or an RFC 3339 time", "3d", flag_types.moment
+)
+SELECTED = Option("aggregation-id", "aggregation to look at; * stands for any text", repeatable=True)
+JSON = Option("json", "print JSON", "false", flag_types.boolean, is_switch=True)
+EXPLAIN = Group("What to look at", (SINCE, SELECTED, JSON))
+STATUS = Group(
+    "What to look at",
+    (
+        SINCE,
+        Option(
+            "until",
+            "look at windows that begin before this time (RFC 3339); default: now",
+            parse=flag_types.instant,
+        ),
+        SELECTED,
+        JSON,
+        Option(
+            "fail-on",
+            "end with status 4 if any of these is found: missed, left-out, too-old, separated by commas",
+            parse=_fail_on,
+        ),
+    ),
+)

@@ -1,0 +1,162 @@
+"""What a marker records of the task that it stands for: one line of JSON.
+
+Programs compare markers by their names alone; the Go program writes the name as content. So a
+record is extra knowledge: what it does not say is unknown (None), and never wrong.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from sys import intern
+from typing import Any
+
+from workflow_manager.core.names import MARKER_PREFIX, Batch
+from workflow_manager.core.task_messages import AggregationTask, Task
+
+VERSION = 1
+# Bytes of a marker that are read. 50,000 batches with UUIDs take 2 MB.
+LONGEST_RECORD = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who wrote a record: the host's name, and the version of this program."""
+
+    host: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledAgain:
+    """A task that had a marker was published once more. Unknown texts are empty."""
+
+    time: str
+    trace_id: str
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerRecord:
+    """What is known about a scheduled task; None where the marker does not say it.
+
+    `marker` is the name without its directory, `time` when the marker was written (RFC 3339, UTC).
+    `batches` are those that an aggregation task named, in order of time.
+    """
+
+    marker: str
+    trace_id: str | None = None
+    time: str | None = None
+    topic: str | None = None
+    writer: Writer | None = None
+    batches: tuple[Batch, ...] | None = None
+    again: tuple[ScheduledAgain, ...] = ()
+
+    def left_out(self, batches: Iterable[Batch]) -> list[Batch]:
+        """Those of `batches` that the task did not name; none if it is unknown what it named."""
+        if self.batches is None:
+            return []
+        named = frozenset(self.batches)
+        return [batch for batch in batches if batch not in named]
+
+    def was_scheduled_again_for(self, reason: str) -> bool:
+        """Whether the task has been published again for this reason."""
+        return any(entry.reason == reason for entry in self.again)
+
+    def scheduled_again(self, entry: ScheduledAgain, batches: tuple[Batch, ...] | None) -> "MarkerRecord":
+        """The record with one more entry; `batches` are those that the last message named."""
+        return replace(self, again=(*self.again, entry), batches=batches)
+
+    def render(self) -> bytes:
+        """The record as one line of JSON in UTF-8. Batches are grouped by time, which halves their size."""
+        known = {"trace-id": self.trace_id, "time": self.time, "topic": self.topic}
+        facts: dict[str, object] = {"version": VERSION, "marker": self.marker}
+        facts |= {name: value for name, value in known.items() if value is not None}
+        if self.writer is not None:
+            facts["writer"] = {"host": self.writer.host, "version": self.writer.version}
+        if self.batches is not None:
+            facts["batches"] = {
+                time: [batch.id for batch in batches]
+                for time, batches in groupby(sorted(self.batches), lambda batch: batch.time)
+            }
+        if self.again:
+            facts["scheduled-again"] = [
+                {"time": one.time, "trace-id": one.trace_id, "host": one.host, "reason": one.reason}
+                for one in self.again
+            ]
+        return (json.dumps(facts, ensure_ascii=False, separators=(",", ":")) + "\n").encode(
+            "utf-8", "backslashreplace"
+        )
+
+
+def marker_name(key: str) -> str:
+    """A marker's key without the directory."""
+    return key.removeprefix(MARKER_PREFIX)
+
+
+def record_of(task: Task, trace_id: str, topic: str, time: datetime, writer: Writer) -> MarkerRecord:
+    """The record of a task that the queue has just acknowledged."""
+    batches = task.batches if isinstance(task, AggregationTask) else None
+    return MarkerRecord(marker_name(task.marker), trace_id, timestamp(time), topic, writer, batches)
+
+
+def timestamp(time: datetime) -> str:
+    """A UTC time as records have it: `2026-11-23T04:20:00Z`."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def parse_record(key: str, content: bytes) -> MarkerRecord:
+    """What the marker of this key says. Never fails: content of another form says nothing.
+
+    Parts of a record that are not what they should be are unknown; the others still count.
+    """
+    unknown = MarkerRecord(marker_name(key))
+    if not content.startswith(b"{"):
+        return unknown
+    try:
+        facts = json.loads(content)
+    except (ValueError, RecursionError):
+        return unknown
+    if facts.get("version") != VERSION or facts.get("marker") != unknown.marker:
+        return unknown
+    return replace(
+        unknown,
+        trace_id=_text(facts, "trace-id"),
+        time=_text(facts, "time"),
+        topic=_text(facts, "topic"),
+        writer=_writer(facts.get("writer")),
+        batches=_batches(facts.get("batches")),
+        again=_again(facts.get("scheduled-again")),
+    )
+
+
+def _text(facts: Mapping[str, Any], name: str) -> str | None:
+    value = facts.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _writer(facts: object) -> Writer | None:
+    if not isinstance(facts, dict):
+        return None
+    host, version = _text(facts, "host"), _text(facts, "version")
+    return None if host is None or version is None else Writer(host, version)
+
+
+def _batches(facts: object) -> tuple[Batch, ...] | None:
+    """The batches; all or none, as a list with holes would make batches look left out."""
+    if not isinstance(facts, dict) or not all(isinstance(ids, list) for ids in facts.values()):
+        return None
+    if not all(isinstance(one, str) for ids in facts.values() for one in ids):
+        return None
+    return tuple(sorted(Batch(intern(time), one) for time, ids in facts.items() for one in ids))
+
+
+def _again(facts: object) -> tuple[ScheduledAgain, ...]:
+    entries: Collection[object] = facts if isinstance(facts, list) else ()
+    return tuple(
+        ScheduledAgain(*(_text(entry, name) or "" for name in ("time", "trace-id", "host", "reason")))
+        for entry in entries
+        if isinstance(entry, dict)
+    )

@@ -1,0 +1,23 @@
+"""Which aggregations a command is about: IDs, in which `*` stands for any text."""
+
+from collections.abc import Sequence
+
+from workflow_manager.core.patterns import matcher
+
+
+class Selection:
+    """The aggregation IDs that match one of the patterns; all of them if there are no patterns."""
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self.patterns = tuple(patterns)
+        self._matches = matcher(patterns)
+
+    @classmethod
+    def exactly(cls, *aggregations: str) -> "Selection":
+        """These aggregations, whatever is in their names."""
+        selection = cls(aggregations)
+        selection._matches = frozenset(aggregations).__contains__
+        return selection
+
+    def __contains__(self, aggregation: str) -> bool:
+        return self._matches(aggregation)

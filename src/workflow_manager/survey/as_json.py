@@ -1,0 +1,119 @@
+"""A survey as JSON, and the schema of it."""
+
+from typing import Any
+
+from workflow_manager.core.marker_record import timestamp
+from workflow_manager.core.verdict import Rules, WindowState
+from workflow_manager.core.windows import Window
+from workflow_manager.survey.findings import AggregationFindings, SurveyReport, WindowFindings
+
+_STAMP = {"type": "string", "format": "date-time"}
+_COUNT = {"type": "integer", "minimum": 0}
+_BATCH_TIME = {"type": ["string", "null"], "description": "a batch time, YYYY/MM/DD/HH/MM, UTC"}
+_WINDOW = {
+    "type": "object",
+    "properties": {"begin": _STAMP, "end": _STAMP},
+    "required": ["begin", "end"],
+}
+
+
+def _object(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 (a schema is any JSON)
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+WINDOW_SCHEMA = _object(
+    begin=_STAMP,
+    end=_STAMP,
+    state={"enum": [state.value for state in WindowState]},
+    ready=_COUNT | {"description": "batches that are ready in the ingestion bucket"},
+    incomplete=_COUNT,
+    validated=_COUNT | {"description": "ready batches that the peer has validated"},
+    left_out=_COUNT | {"description": "validated batches that the task of a scheduled window did not name"},
+    left_out_known={
+        "type": "boolean",
+        "description": "false if the marker does not say it",
+    },
+    left_out_example={"type": ["string", "null"]},
+    overlaps={"anyOf": [_WINDOW, {"type": "null"}], "description": "a scheduled window of another length"},
+)
+STATUS_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "status",
+    **_object(
+        now=_STAMP | {"description": "the time that the states hold for"},
+        since=_STAMP,
+        until=_STAMP,
+        aggregations={
+            "type": "array",
+            "items": _object(
+                aggregation_id={"type": "string"},
+                malformed=_COUNT,
+                intake=_object(
+                    ready=_COUNT,
+                    incomplete=_COUNT,
+                    scheduled=_COUNT,
+                    due=_COUNT,
+                    too_old=_COUNT | {"description": "ready, unmarked, and before the intake window"},
+                    too_early=_COUNT | {"description": "ready, unmarked, and after the intake window"},
+                    oldest_due=_BATCH_TIME,
+                    newest=_BATCH_TIME,
+                ),
+                windows={"type": "array", "items": WINDOW_SCHEMA},
+            ),
+        },
+        failures={"type": "array", "items": {"type": "string"}, "description": "why parts are missing"},
+    ),
+}
+
+
+def report_json(report: SurveyReport, period: Window) -> dict[str, Any]:
+    """A survey of `period`, as `STATUS_SCHEMA` describes it."""
+    return {
+        "now": timestamp(report.rules.now),
+        "since": timestamp(period.begin),
+        "until": timestamp(period.end),
+        "aggregations": [_aggregation(one, report.rules) for one in report.aggregations.values()],
+        "failures": report.failures,
+    }
+
+
+def window_json(found: WindowFindings, rules: Rules) -> dict[str, Any]:
+    """One window, as `WINDOW_SCHEMA` describes it."""
+    example = found.example
+    return {
+        "begin": timestamp(found.window.begin),
+        "end": timestamp(found.window.end),
+        "state": found.state(rules).value,
+        "ready": found.ready,
+        "incomplete": found.incomplete,
+        "validated": found.validated,
+        "left_out": found.left_out,
+        "left_out_known": found.recorded or not found.marked,
+        "left_out_example": f"{example.time}/{example.id}" if example else None,
+        "overlaps": found.overlaps
+        and {"begin": timestamp(found.overlaps.begin), "end": timestamp(found.overlaps.end)},
+    }
+
+
+def _aggregation(found: AggregationFindings, rules: Rules) -> dict[str, Any]:
+    intake = found.intake
+    return {
+        "aggregation_id": found.aggregation,
+        "malformed": found.malformed,
+        "intake": {
+            "ready": intake.ready,
+            "incomplete": intake.incomplete,
+            "scheduled": intake.scheduled,
+            "due": intake.due,
+            "too_old": intake.too_old,
+            "too_early": intake.too_early,
+            "oldest_due": intake.oldest_due or None,
+            "newest": intake.newest or None,
+        },
+        "windows": [window_json(one, rules) for one in found.windows],
+    }

@@ -1,0 +1,222 @@
+"""Everything there is to know about one batch or one window. Read only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from workflow_manager.core.marker_record import MarkerRecord, marker_name
+from workflow_manager.core.names import (
+    INGESTION,
+    Batch,
+    Part,
+    aggregate_marker,
+    intake_marker,
+    parse_key,
+    suffixes,
+    validity_infix,
+)
+from workflow_manager.core.selection import Selection
+from workflow_manager.core.verdict import BatchState, Rules, WindowState, batch_state
+from workflow_manager.core.windows import MINUTE, Window, aggregation_window
+from workflow_manager.pipeline.recorded import MarkerReader
+from workflow_manager.pipeline.scheduler import Buckets
+from workflow_manager.ports import Bucket
+from workflow_manager.survey.findings import WindowFindings
+from workflow_manager.survey.subject import batch_time
+from workflow_manager.survey.surveyor import Surveyor, SurveySpec
+
+
+@dataclass(frozen=True, slots=True)
+class WindowExplanation:
+    """A window, its marker, and what a run makes of it. `record` is None if there is no marker."""
+
+    aggregation: str
+    findings: WindowFindings
+    state: WindowState
+    marker: str
+    record: MarkerRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchExplanation:
+    """A batch: its objects by bucket, its marker, and the window it lies in.
+
+    `state` is None unless it is ready. `named` says whether the window's task named it, None if
+    there is no such task or its marker does not tell.
+    """
+
+    aggregation: str
+    batch: Batch
+    ingestion: list[str]
+    peer: list[str]
+    own: list[str]
+    ready: bool
+    validated: bool
+    state: BatchState | None
+    marker: str
+    record: MarkerRecord | None
+    window: WindowExplanation
+    named: bool | None
+
+
+class Explainer:
+    """Explains batches and windows of some buckets; raises StorageError if they cannot be read."""
+
+    def __init__(self, buckets: Buckets[Bucket], rules: Rules, period: timedelta, *, is_first: bool) -> None:
+        self._buckets = buckets
+        self._rules = rules
+        self._period = period
+        self._is_first = is_first
+        self.warnings: list[str] = []
+        self._reader = MarkerReader(buckets.own, lambda error: self.warnings.append(str(error)))
+
+    def window(self, aggregation: str, begin: datetime, end: datetime | None = None) -> WindowExplanation:
+        """A window: up to `end`, or else the aligned one that holds `begin`."""
+        window = aggregation_window(begin, self._period) if end is None else Window(begin, end)
+        spec = SurveySpec(
+            self._rules,
+            Window(window.begin, window.begin),
+            window,
+            window.end - window.begin,
+            self._is_first,
+            Selection.exactly(aggregation),
+        )
+        report = Surveyor(self._buckets, spec).survey()
+        self.warnings.extend(report.failures)
+        surveyed = report.aggregations.get(aggregation)
+        marker = aggregate_marker(aggregation, window)
+        record = self._reader.read(marker)
+        known = (one for one in surveyed.windows if one.window == window) if surveyed else iter(())
+        found = next(known, None) or WindowFindings(window, marked=record is not None)
+        return WindowExplanation(aggregation, found, found.state(self._rules), marker, record)
+
+    def batch(self, aggregation: str, batch: Batch) -> BatchExplanation:
+        """A batch, whether it exists or not."""
+        time = batch_time(batch)
+        window = self.window(aggregation, time)
+        ingestion = self._parts(self._buckets.ingestion, aggregation, batch, INGESTION)
+        peer = self._parts(self._buckets.peer, aggregation, batch, validity_infix(1 if self._is_first else 0))
+        own = self._parts(self._buckets.own, aggregation, batch, validity_infix(0 if self._is_first else 1))
+        ready = sum(ingestion.values()) == Part.ALL
+        marker = intake_marker(aggregation, batch)
+        record = self._reader.read(marker)
+        named = None
+        if window.record is not None and window.record.batches is not None:
+            named = batch in window.record.batches
+        return BatchExplanation(
+            aggregation,
+            batch,
+            sorted(ingestion),
+            sorted(peer),
+            sorted(own),
+            ready,
+            bool(sum(peer.values()) & Part.SIGNATURE),
+            batch_state(batch, self._rules, marked=record is not None) if ready else None,
+            marker_name(marker),
+            record,
+            window,
+            named,
+        )
+
+    def search(self, batch_id: str, times: Window, selection: Selection) -> Iterator[tuple[str, Batch]]:
+        """The batches with this ID in a range of time, in whichever aggregation."""
+        spec = SurveySpec(
+            self._rules,
+            times,
+            Window(times.begin, times.begin),
+            self._period,
+            self._is_first,
+            selection,
+            wanted_id=batch_id,
+        )
+        report = Surveyor(self._buckets, spec).survey()
+        self.warnings.extend(report.failures)
+        for name, found in report.aggregations.items():
+            for batch in found.wanted:
+                yield name, batch
+
+    def _parts(self, store: Bucket, aggregation: str, batch: Batch, infix: str) -> dict[str, int]:
+        """The names of the objects of a batch in a bucket, and what each stands for."""
+        found = {}
+        prefix = f"{aggregation}/{batch.time}/{batch.id}.{infix}"
+        for page in store.list_keys(prefix):
+            for key in page:
+                parsed = parse_key(key, aggregation, infix, self._rules.batch_ids)
+                if parsed is not None and parsed[0] == batch and parsed[1] in suffixes(infix).values():
+                    found[key] = parsed[1]
+        return found
+
+
+def remedy(explained: BatchExplanation | WindowExplanation) -> Iterator[tuple[str, str]]:
+    """What would have to happen for it to be scheduled: a sentence, and a command if there is one."""
+    if isinstance(explained, BatchExplanation):
+        yield from _intake_remedy(explained)
+        yield from _window_remedy(explained.window)
+        if explained.named is False and explained.ready and explained.validated:
+            yield (
+                (
+                    "To aggregate it, the task of its window has to be scheduled again with the batches that"
+                    " are ready and validated now; the batches that it named before are summed once more."
+                ),
+                (
+                    f"workflow-manager backfill --marker {_quoted(marker_name(explained.window.marker))}"
+                    " --again --recompute --reason 'batches came late'"
+                ),
+            )
+    else:
+        yield from _window_remedy(explained)
+
+
+def _intake_remedy(explained: BatchExplanation) -> Iterator[tuple[str, str]]:
+    begin = batch_time(explained.batch)
+    of = _quoted(explained.aggregation)
+    match explained.state:
+        case None if explained.record is None:
+            yield "It can be scheduled once all three of its objects are in the ingestion bucket.", ""
+        case BatchState.DUE:
+            yield "The next run schedules its intake.", "workflow-manager run"
+        case BatchState.TOO_OLD:
+            yield (
+                "No run takes it in any more; a backfill does.",
+                (
+                    f"workflow-manager backfill --from {_stamp(begin)} --to {_stamp(begin + MINUTE)}"
+                    f" --aggregation-id {of} --only intake"
+                ),
+            )
+        case BatchState.TOO_EARLY:
+            yield "A run takes it in when its time is less than a day ahead.", ""
+
+
+def _window_remedy(explained: WindowExplanation) -> Iterator[tuple[str, str]]:
+    window = explained.findings.window
+    of = _quoted(explained.aggregation)
+    match explained.state:
+        case WindowState.DUE:
+            yield "The next run schedules its window.", "workflow-manager run"
+        case WindowState.MISSED:
+            yield (
+                "No run schedules its window any more; a backfill does.",
+                (
+                    f"workflow-manager backfill --from {_stamp(window.begin)} --to {_stamp(window.end)}"
+                    f" --aggregation-id {of} --only aggregate"
+                ),
+            )
+        case WindowState.WAITING:
+            yield "Its window can be scheduled once the peer has validated batches of it.", ""
+        case WindowState.FILLING | WindowState.IN_GRACE:
+            yield "A run schedules its window when its grace period is over.", ""
+
+
+def _stamp(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _quoted(text: str) -> str:
+    """A name as a shell takes it, with everything escaped that could do harm on a terminal."""
+    if text.isascii() and all(char.isalnum() or char in "-_.:/" for char in text):
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "'\\''") + "'"
+    return (
+        "$'" + "".join(one if one.isalnum() and one.isascii() else f"\\U{ord(one):08x}" for one in text) + "'"
+    )

@@ -1,0 +1,58 @@
+"""An explanation as JSON."""
+
+import json
+from typing import Any
+
+from workflow_manager.core.marker_record import MarkerRecord, marker_name
+from workflow_manager.core.verdict import REASONS
+from workflow_manager.survey.explanation import BatchExplanation, WindowExplanation, remedy
+
+
+def batch_json(explained: BatchExplanation) -> dict[str, Any]:
+    """All that is known about a batch."""
+    return {
+        "kind": "batch",
+        "aggregation_id": explained.aggregation,
+        "batch_id": explained.batch.id,
+        "time": explained.batch.time,
+        "objects": {"ingestion": explained.ingestion, "peer": explained.peer, "own": explained.own},
+        "ready": explained.ready,
+        "validated": explained.validated,
+        "intake": explained.state and {"state": explained.state.value, "why": REASONS[explained.state]},
+        "marker": {"name": explained.marker, "record": _record(explained.record)},
+        "window": window_explanation_json(explained.window),
+        "named_by_its_window": explained.named,
+        "next": _next(explained),
+    }
+
+
+def window_explanation_json(explained: WindowExplanation) -> dict[str, Any]:
+    """All that is known about a window."""
+    found = explained.findings
+    return {
+        "kind": "window",
+        "aggregation_id": explained.aggregation,
+        "begin": f"{found.window.begin:%Y-%m-%dT%H:%M:%SZ}",
+        "end": f"{found.window.end:%Y-%m-%dT%H:%M:%SZ}",
+        "state": explained.state.value,
+        "why": REASONS[explained.state],
+        "ready": found.ready,
+        "incomplete": found.incomplete,
+        "validated": found.validated,
+        "left_out": found.left_out,
+        "marker": {"name": marker_name(explained.marker), "record": _record(explained.record)},
+        "next": _next(explained),
+    }
+
+
+def _record(record: MarkerRecord | None) -> object:
+    """The record as the marker has it, but for the batches of it, which can be very many."""
+    if record is None:
+        return None
+    facts = json.loads(record.render())
+    batches = facts.pop("batches", None)
+    return facts | ({} if batches is None else {"batch_count": sum(map(len, batches.values()))})
+
+
+def _next(explained: BatchExplanation | WindowExplanation) -> list[dict[str, str | None]]:
+    return [{"what": sentence, "command": command or None} for sentence, command in remedy(explained)]

@@ -1,0 +1,116 @@
+"""What someone asks about: an object, a batch, a marker or a window, from its name."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from workflow_manager.core.batches import HourOfNames
+from workflow_manager.core.names import (
+    INGESTION,
+    MARKER_PREFIX,
+    Batch,
+    BatchIds,
+    Part,
+    aggregation_problem,
+    hour_of,
+    validity_infix,
+)
+from workflow_manager.core.windows import Window
+
+_INFIXES = (INGESTION, validity_infix(0), validity_infix(1))
+_TIME = r"[0-9]{4}(?:-[0-9]{2}){4}"
+_INTAKE = re.compile(rf"intake-(.+)-({_TIME})-(.+)", re.DOTALL)  # greedy: no batch ID holds a time
+_AGGREGATE = re.compile(rf"aggregate-(.+)-({_TIME})-({_TIME})", re.DOTALL)
+_DIGITS = "%Y%m%d%H%M"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubject:
+    """One batch of an aggregation. `problem` says why a name is malformed, if it is."""
+
+    aggregation: str
+    batch: Batch
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSubject:
+    """One aggregation window; without an end, the aligned one that begins then."""
+
+    aggregation: str
+    begin: datetime
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchIdSubject:
+    """A batch ID of which nothing else is known."""
+
+    id: str
+
+
+Subject = BatchSubject | WindowSubject | BatchIdSubject
+
+
+def batch_time(batch: Batch) -> datetime:
+    """The time of a batch, which is in its objects' names."""
+    return datetime.strptime(batch.time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
+
+
+def parse_subject(words: list[str], batch_ids: BatchIds = BatchIds.ANY) -> Subject:
+    """What the words name; raises ValueError with what would be right.
+
+    `batch_ids` says which IDs in the names of objects are malformed.
+    """
+    match words:
+        case [what] if "/" in what and not what.startswith(MARKER_PREFIX):
+            return _object(what, batch_ids)
+        case [what] if what.removeprefix(MARKER_PREFIX).startswith(("intake-", "aggregate-")):
+            return _marker(what.removeprefix(MARKER_PREFIX))
+        case [what] if what and not what.startswith(MARKER_PREFIX):
+            return BatchIdSubject(what)
+        case [aggregation, begin]:
+            return WindowSubject(aggregation, _time(begin))
+    raise ValueError("name an object, a batch ID, a marker, or an aggregation and the start of a window")
+
+
+def _object(key: str, batch_ids: BatchIds) -> BatchSubject:
+    aggregation, _, rest = key.partition("/")
+    prefix = f"{aggregation}/"
+    if problem := aggregation_problem(aggregation):
+        return BatchSubject(aggregation, Batch("", rest), problem)
+    hour = hour_of(key, prefix)
+    if hour is None:
+        return BatchSubject(aggregation, Batch("", rest), "no hour follows the aggregation")
+    minute, _, name = key[len(prefix) + len(hour) :].partition("/")
+    stem = next((name.rpartition(f".{infix}")[0] for infix in _INFIXES if f".{infix}" in name), name)
+    names = HourOfNames(prefix, hour, INGESTION, batch_ids)
+    names.add([f"{prefix}{hour}{minute}/{stem}.{INGESTION}"])
+    found = names.batches(Part.HEADER)
+    if found.malformed:
+        return BatchSubject(aggregation, Batch(f"{hour}{minute}", stem), found.malformed[0].problem)
+    return BatchSubject(aggregation, found.ready[0])
+
+
+def _marker(name: str) -> Subject:
+    if match := _INTAKE.fullmatch(name):
+        aggregation, time, batch = match.groups()
+        named = Batch(time.replace("-", "/"), batch)
+        batch_time(named)  # raises ValueError if there is no such time
+        return BatchSubject(aggregation, named)
+    if match := _AGGREGATE.fullmatch(name):
+        aggregation, begin, end = match.groups()
+        window = Window(_time(begin), _time(end))
+        return WindowSubject(aggregation, window.begin, window.end)
+    raise ValueError(f"{name!r} is not the name of a marker")
+
+
+def _time(text: str) -> datetime:
+    """A time in any of the forms that this program writes."""
+    digits = re.sub(r"[-/:TZ ]", "", text)
+    try:
+        if re.fullmatch(r"[0-9]{12}(00)?", digits):
+            return datetime.strptime(digits[:12], _DIGITS).replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not a time such as 2026-11-23T00:00Z")

@@ -1,0 +1,144 @@
+"""Surveys all aggregations: what a run would find in a range of time, and what became of it."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from workflow_manager.core.names import aggregation_problem, validity_infix
+from workflow_manager.core.selection import Selection
+from workflow_manager.core.verdict import Rules
+from workflow_manager.core.windows import Window, union
+from workflow_manager.errors import explain
+from workflow_manager.observe.wording import quote
+from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, CircuitBreaker
+from workflow_manager.pipeline.listing import aggregations
+from workflow_manager.pipeline.memory_budget import MemoryBudget
+from workflow_manager.pipeline.recorded import MarkerReader
+from workflow_manager.pipeline.scheduler import Buckets
+from workflow_manager.pipeline.splitting import Split, pieces
+from workflow_manager.pipeline.stage import Stage
+from workflow_manager.ports import Bucket
+from workflow_manager.survey.findings import AggregationFindings, SurveyReport
+from workflow_manager.survey.piece import PieceContext, PieceSurvey
+from workflow_manager.survey.window_markers import WindowMarkers
+
+SHOWN_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SurveySpec:
+    """What to survey: the intake of the batches in `batches`, and the windows that lie in `windows`.
+
+    `windows` begins and ends at multiples of `period`. `rules` say what a run would do. Batches
+    with the ID `wanted_id`, if that is given, are named in the findings.
+    """
+
+    rules: Rules
+    batches: Window
+    windows: Window
+    period: timedelta
+    is_first: bool
+    selection: Selection
+    workers: int = 24
+    breaker_seconds: float = 60.0
+    wanted_id: str = ""
+
+
+class Surveyor:
+    """Surveys buckets; sends no write. Memory does not depend on the length of the range."""
+
+    def __init__(self, buckets: Buckets[Bucket], spec: SurveySpec) -> None:
+        policy = BreakerPolicy(spec.breaker_seconds, lambda bucket, error: self._fail(f"{bucket}: {error}"))
+        self._ingestion, self._own, self._peer = (
+            CircuitBreaker(bucket, policy) for bucket in (buckets.ingestion, buckets.own, buckets.peer)
+        )
+        self._spec = spec
+        self._lock = threading.Lock()
+        self._report = SurveyReport(spec.rules)
+        self._memory = MemoryBudget()
+        self._listing = Stage("survey", spec.workers, bounded=False)
+
+    def survey(self) -> SurveyReport:
+        """Look at everything. What cannot be read is in the report's failures, not raised."""
+        reader = MarkerReader(self._own, lambda error: self._fail(explain(error)))
+        try:
+            for aggregation in aggregations(self._ingestion):
+                if not aggregation_problem(aggregation) and aggregation in self._spec.selection:
+                    self._listing.submit(self._guarded, aggregation, self._begin(aggregation, reader))
+        except Exception as error:  # noqa: BLE001 (what was found already is still surveyed)
+            self._fail(f"aggregations that were not found yet are missing here: {explain(error)}")
+        finally:
+            self._listing.drain()
+        report = self._report
+        report.aggregations = {name: report.aggregations[name] for name in sorted(report.aggregations)}
+        return report
+
+    def _begin(self, aggregation: str, reader: MarkerReader) -> Callable[[], None]:
+        """The work that surveys one aggregation; all but its first request is split among the workers."""
+
+        def begin() -> None:
+            spec = self._spec
+            markers = WindowMarkers(self._own, reader, aggregation, spec.windows, spec.period)
+            found = AggregationFindings(aggregation, windows=markers.findings(spec.rules.now))
+            context = PieceContext(
+                self._ingestion,
+                self._own,
+                self._peer,
+                validity_infix(1 if spec.is_first else 0),
+                spec.rules,
+                spec.batches,
+                markers,
+                spec.wanted_id,
+            )
+            with self._lock:
+                self._report.aggregations[aggregation] = found
+            for window in union([spec.batches, spec.windows]):
+                self._read(context, found, window, self._splitter(context, found))
+
+        return begin
+
+    def _splitter(self, context: PieceContext, found: AggregationFindings) -> Split:
+        def split(rest: Window, names_an_hour: float) -> None:
+            def spread() -> None:
+                parts = pieces(context.ingestion, found.aggregation, rest, names_an_hour)
+                self._read_side_by_side(context, found, parts.windows, parts.names)
+
+            self._listing.submit(self._guarded, found.aggregation, spread)
+
+        return split
+
+    def _read_side_by_side(
+        self, context: PieceContext, found: AggregationFindings, windows: Sequence[Window], names: int
+    ) -> None:
+        def read(window: Window) -> Callable[[], None]:
+            def within_budget() -> None:
+                with self._memory.reserved(names):
+                    self._read(context, found, window, None)
+
+            return within_budget
+
+        for window in windows:
+            self._listing.submit(self._guarded, found.aggregation, read(window))
+
+    def _read(
+        self, context: PieceContext, found: AggregationFindings, window: Window, split: Split | None
+    ) -> None:
+        piece = PieceSurvey(context, found.aggregation, window, split)
+        piece.read()
+        with self._lock:
+            found.intake.add(piece.intake)
+            found.malformed += piece.malformed
+            found.wanted.extend(piece.wanted)
+            context.markers.merge(found.windows, piece.windows)
+
+    def _guarded(self, aggregation: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 (whatever happens to this part, the others go on)
+            self._fail(f"a part of {quote(aggregation)} is missing here: {explain(error)}")
+
+    def _fail(self, message: str) -> None:
+        with self._lock:
+            if len(self._report.failures) < SHOWN_FAILURES:
+                self._report.failures.append(message)

@@ -1,0 +1,132 @@
+"""`explain` at the command line: what is there, what is not, and what to do."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.command import Deployment, Outcome, call
+
+NOW = "2026-11-23T04:20:00Z"
+WINDOWS = ("--aggregation-period=8h", "--grace-period=4h", f"--now={NOW}")
+ID = "b8a5579a-f984-460a-a42d-2813cbf57761"
+LATE = "b8a5579a-f984-460a-a42d-2813cbf57762"
+
+
+@pytest.fixture
+def deployment(installed: Path, tmp_path: Path) -> Deployment:
+    return Deployment(installed, tmp_path)
+
+
+def add(deployment: Deployment, time: str, batch: str, *, validated: bool = True, of: str = "agg") -> None:
+    deployment.put_batch(f"{of}/{time}/{batch}")
+    if validated:
+        deployment.put("peer", f"{of}/{time}/{batch}.validity_0.sig")
+
+
+def explain(deployment: Deployment, *words: str) -> Outcome:
+    return call(deployment.command, ["explain", *deployment.flags(), *WINDOWS, *words])
+
+
+def as_json(deployment: Deployment, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(explain(deployment, "--json", *words).stdout)
+    return found
+
+
+def test_a_batch_is_told_with_its_objects_marker_and_window(deployment: Deployment) -> None:
+    add(deployment, "2026/11/22/17/05", ID)
+    deployment.put("own", f"agg/2026/11/22/17/05/{ID}.validity_1.sig")
+    lines = explain(deployment, f"agg/2026/11/22/17/05/{ID}.batch.avro").stdout.splitlines()
+    assert lines == [
+        f"Batch '{ID}' of 'agg' at 2026/11/22/17/05 (UTC).",
+        "In the ingestion bucket: .batch, .batch.avro, .batch.sig (ready).",
+        "In the peer's bucket: .validity_0.sig (validated by the peer).",
+        "In the own bucket: .validity_1.sig (validated by us).",
+        f"Its intake marker 'intake-agg-2026-11-22-17-05-{ID}' does not exist.",
+        "Its intake is too old: it has no marker and lies before the intake window, so no run takes it in.",
+        "Window 2026-11-22 16:00 to 2026-11-23 00:00 of 'agg': 1 ready, 1 validated by the peer.",
+        "The window is due: it is over and has no marker, so the next run schedules it.",
+        "Its marker 'aggregate-agg-2026-11-22-16-00-2026-11-23-00-00' does not exist.",
+        "As of 2026-11-23T04:20:00Z:",
+        "  No run takes it in any more; a backfill does.",
+        (
+            "    workflow-manager backfill --from 2026-11-22T17:05:00Z --to 2026-11-22T17:06:00Z"
+            " --aggregation-id agg --only intake"
+        ),
+        "  The next run schedules its window.",
+        "    workflow-manager run",
+    ]
+
+
+def test_a_batch_that_its_task_did_not_name_is_told_with_the_command(deployment: Deployment) -> None:
+    add(deployment, "2026/11/22/17/05", ID)
+    assert call(deployment.command, ["run", *deployment.flags(), *WINDOWS]).status == 0
+    add(deployment, "2026/11/22/18/00", LATE)
+    (late,) = as_json(deployment, LATE)
+    assert (late["named_by_its_window"], late["validated"]) == (False, True)
+    assert late["window"]["left_out"] == 1
+    assert late["window"]["marker"]["record"]["batch_count"] == 1
+    assert late["next"][-1]["command"] == (
+        "workflow-manager backfill --marker aggregate-agg-2026-11-22-16-00-2026-11-23-00-00"
+        " --again --recompute --reason 'batches came late'"
+    )
+    (first,) = as_json(deployment, f"agg/2026/11/22/17/05/{ID}")
+    assert first["named_by_its_window"] is True
+    assert "trace ID" in explain(deployment, ID).stdout
+
+
+def test_a_batch_id_is_searched_for_in_every_aggregation(deployment: Deployment) -> None:
+    add(deployment, "2026/11/22/17/05", ID)
+    add(deployment, "2026/11/23/03/05", ID, of="other")
+    deployment.put("ingestion", f"third/2026/11/23/03/05/{ID}.batch")
+    found = as_json(deployment, ID)
+    assert [(one["aggregation_id"], one["time"], one["ready"]) for one in found] == [
+        ("agg", "2026/11/22/17/05", True),
+        ("other", "2026/11/23/03/05", True),
+        ("third", "2026/11/23/03/05", False),
+    ]
+    missing = explain(deployment, LATE)
+    assert missing.status == 1
+    assert f"no batch with the ID '{LATE}' since" in missing.stdout
+
+
+def test_a_window_that_was_missed_is_told_with_the_command(deployment: Deployment) -> None:
+    add(deployment, "2026/11/22/09/00", ID)
+    (window,) = as_json(deployment, "agg", "2026-11-22T08:00Z")
+    assert (window["state"], window["ready"], window["validated"]) == ("missed", 1, 1)
+    assert window["next"][0]["command"] == (
+        "workflow-manager backfill --from 2026-11-22T08:00:00Z --to 2026-11-22T16:00:00Z"
+        " --aggregation-id agg --only aggregate"
+    )
+
+
+def test_what_is_not_there_is_explained_too(deployment: Deployment) -> None:
+    outcome = explain(deployment, f"agg/2026/11/22/17/05/{ID}")
+    assert outcome.status == 0, outcome.stderr
+    assert "In the ingestion bucket: nothing." in outcome.stdout
+    assert "The window is empty" in outcome.stdout
+    malformed = explain(deployment, "agg/2026/11/22/17/61/x.batch")
+    assert "is malformed: no minute follows the hour" in malformed.stdout
+
+
+@pytest.mark.parametrize("name", ["it's", "$(reboot)", "a b;c", "evil\u202e'\"\\", "ü"])
+def test_a_command_is_safe_to_paste_whatever_the_names(deployment: Deployment, name: str) -> None:
+    add(deployment, "2026/11/22/09/00", ID, of=name)
+    outcome = explain(deployment, name, "2026-11-22T08:00Z")
+    assert "\u202e" not in outcome.stdout
+    (command,) = [
+        line.strip() for line in outcome.stdout.splitlines() if "backfill" in line and "--from" in line
+    ]
+    echo = f"printf '%s\\0' {command.removeprefix('workflow-manager ')}"
+    words = subprocess.run(["bash", "-c", echo], capture_output=True, text=True, check=True).stdout.split(
+        "\0"
+    )
+    assert words[words.index("--aggregation-id") + 1] == name
+
+
+def test_nothing_to_explain_is_a_mistake(deployment: Deployment) -> None:
+    outcome = explain(deployment)
+    assert outcome.status == 2
+    assert "name an object, a batch ID, a marker" in outcome.stderr
