@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 from xml.sax.saxutils import escape
 
 from bucket import Bucket, Range
-from web import Request, State, Unknown, answer, unquoted
+from web import Request, State, Unknown, answer, content, unquoted
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _S3 = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -36,7 +36,7 @@ def s3(state: State, request: Request) -> bytes:
         return _list(state, bucket, name, request)
     state.counts[request.method.lower()] += 1
     if request.method in ("GET", "HEAD"):
-        return _read(bucket, key, head=request.method == "HEAD")
+        return _read(bucket, key, request)
     if request.method == "PUT":
         if bucket.put(key, request.body, only_if_absent=request.has_header(b"if-none-match: *")):
             return answer(200, headers=f"etag: {_ETAG}\r\n")
@@ -117,12 +117,16 @@ def _name(key: str, *, quoted: bool) -> str:
     return quote(key, safe="/*") if quoted else escape(key)
 
 
-def _read(bucket: Bucket, key: str, *, head: bool) -> bytes:
+def _read(bucket: Bucket, key: str, request: Request) -> bytes:
     body = bucket.get(key)
     if body is None:
-        return answer(404) if head else _error(404, "NoSuchKey", "there is no such object")
-    whole = answer(200, body, "binary/octet-stream", f"etag: {_ETAG}\r\n")
-    return whole[: len(whole) - len(body)] if head else whole
+        return (
+            answer(404) if request.method == "HEAD" else _error(404, "NoSuchKey", "there is no such object")
+        )
+    headers = f"etag: {_ETAG}\r\n"
+    if request.method == "HEAD":
+        return answer(200, body, "application/octet-stream", headers)[: -len(body) or None]
+    return content(request, body, headers)
 
 
 def _error(status: int, code: str, message: str) -> bytes:

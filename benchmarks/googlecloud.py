@@ -9,7 +9,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from bucket import Bucket, Range
-from web import Request, State, Unknown, answer, unquoted
+from web import Request, State, Unknown, answer, content, unquoted
 
 STORAGE = "/storage/v1/b/"
 UPLOAD = "/upload/storage/v1/b/"
@@ -105,7 +105,7 @@ def _read(bucket: Bucket, name: str, key: str, request: Request) -> bytes:
     if body is None:
         return _missing(key)
     if request.query.get("alt") == "media" or request.path.startswith(DOWNLOAD):
-        return answer(200, body, "application/octet-stream")
+        return content(request, body)
     return _json(_about(name, key))
 
 

@@ -1,5 +1,6 @@
 """What the services of the benchmark server have in common: requests, answers, counters."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,11 +12,16 @@ from bucket import Bucket
 _REASONS = {
     200: "OK",
     204: "No Content",
+    206: "Partial Content",
     400: "Bad Request",
     404: "Not Found",
     412: "Precondition Failed",
+    416: "Range Not Satisfiable",
     501: "Not Implemented",
 }
+
+
+_FIRST_BYTES = re.compile(rb"\r\nrange: bytes=0-([0-9]+)\r\n")
 
 
 class Request(NamedTuple):
@@ -39,6 +45,18 @@ class Request(NamedTuple):
     def has_header(self, line: bytes) -> bool:
         """Whether a header is given exactly as in `line`, in lower case: `if-none-match: *`."""
         return b"\r\n" + line + b"\r\n" in self.head
+
+
+def content(request: Request, body: bytes, headers: str = "") -> bytes:
+    """An object's content: all of it, or as many of its first bytes as the request asks for."""
+    kind = "application/octet-stream"
+    found = _FIRST_BYTES.search(request.head)
+    if not found:
+        return answer(200, body, kind, headers)
+    if not body:
+        return answer(416, headers=f"{headers}content-range: bytes */0\r\n")
+    part = body[: int(found[1]) + 1]
+    return answer(206, part, kind, f"{headers}content-range: bytes 0-{len(part) - 1}/{len(body)}\r\n")
 
 
 @dataclass(slots=True)
