@@ -68,4 +68,4 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
         flags = ["--task-queue-kind", "file", "--file-directory", str(tmp_path / "spool")]
         cannot = call(installed, ["tasks", *action.split(), *flags], beside)
         assert cannot.status == 2
-        assert "--task-queue-kind='file': this kind of queue cannot" in cannot.stderr
+        assert "--task-queue-kind='file': this kind of queue does not support" in cannot.stderr

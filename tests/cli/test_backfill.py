@@ -64,7 +64,7 @@ def test_a_dry_run_stops_after_the_plan(deployment: Deployment) -> None:
 def test_where_nobody_can_be_asked_it_needs_yes(deployment: Deployment) -> None:
     outcome = backfill(deployment, *RANGE)
     assert outcome.status == 2
-    assert "--yes: is required where nobody can be asked" in outcome.stderr
+    assert "--yes: is required unless stdin and stdout are a terminal" in outcome.stderr
     assert published(deployment) == 0
 
 
@@ -110,8 +110,8 @@ def test_one_marker_is_published_again_with_its_reason(deployment: Deployment) -
         ([*RANGE, "--again", "--reason=x\ny"], "must be printable text"),
         ([*RANGE, "--recompute"], "--again: is required with --recompute"),
         ([*RANGE, "--only=both"], "not one of intake, aggregate"),
-        (["--marker=x", "--again", "--reason=x"], "is not the name of a marker"),
-        (["--marker=agg/2026/11/22/09/00/b", "--again", "--reason=x"], "is not the name of a marker"),
+        (["--marker=x", "--again", "--reason=x"], "is not a valid marker name"),
+        (["--marker=agg/2026/11/22/09/00/b", "--again", "--reason=x"], "is not a valid marker name"),
         ([f"--marker={MISSED}", *RANGE, "--again", "--reason=x"], "cannot be combined"),
     ],
 )

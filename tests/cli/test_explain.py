@@ -45,17 +45,20 @@ def test_a_batch_is_told_with_its_objects_marker_and_window(deployment: Deployme
         "In the peer's bucket: .validity_0.sig (validated by the peer).",
         "In the own bucket: .validity_1.sig (validated by us).",
         f"Its intake marker 'intake-agg-2026-11-22-17-05-{ID}' does not exist.",
-        "Its intake is too old: it has no marker and lies before the intake window, so no run takes it in.",
+        (
+            "Its intake is too old: it has no marker and is older than the intake window,"
+            " so runs no longer schedule it."
+        ),
         "Window 2026-11-22 16:00 to 2026-11-23 00:00 of 'agg': 1 ready, 1 validated by the peer.",
-        "The window is due: it is over and has no marker, so the next run schedules it.",
+        "The window is due: it has ended and has no marker, so the next run schedules it.",
         "Its marker 'aggregate-agg-2026-11-22-16-00-2026-11-23-00-00' does not exist.",
         "As of 2026-11-23T04:20:00Z:",
-        "  No run takes it in any more; a backfill does.",
+        "  Runs no longer schedule its intake; run a backfill.",
         (
             "    workflow-manager backfill --from 2026-11-22T17:05:00Z --to 2026-11-22T17:06:00Z"
             " --aggregation-id agg --only intake"
         ),
-        "  The next run schedules its window.",
+        "  The next run schedules the window.",
         "    workflow-manager run",
     ]
 
@@ -89,7 +92,7 @@ def test_a_batch_id_is_searched_for_in_every_aggregation(deployment: Deployment)
     ]
     missing = explain(deployment, LATE)
     assert missing.status == 1
-    assert f"no batch with the ID '{LATE}' since" in missing.stdout
+    assert f"no batch has the ID '{LATE}' since" in missing.stdout
 
 
 def test_a_window_that_was_missed_is_told_with_the_command(deployment: Deployment) -> None:

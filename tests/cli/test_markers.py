@@ -50,9 +50,9 @@ def test_markers_are_listed_with_their_time(deployment: Deployment) -> None:
 
 def test_old_markers_are_removed_and_nothing_else(deployment: Deployment) -> None:
     before = left(deployment)
-    assert markers(deployment, "prune", "--older-than=1d", "--dry-run").stdout == "would remove 2 markers\n"
+    assert markers(deployment, "prune", "--older-than=1d", "--dry-run").stdout == "would delete 2 markers\n"
     assert left(deployment) == before
-    assert markers(deployment, "prune", "--older-than=1d").stdout == "removed 2 markers\n"
+    assert markers(deployment, "prune", "--older-than=1d").stdout == "deleted 2 markers\n"
     assert left(deployment) == before - {OLD_SUM, OLD_INTAKE}
 
 
@@ -80,8 +80,8 @@ def test_what_a_run_could_schedule_again_is_refused(
 def test_an_action_has_to_be_named(deployment: Deployment, words: list[str]) -> None:
     outcome = markers(deployment, *words)
     assert outcome.status == 2
-    assert "name an action: markers list or markers prune" in outcome.stderr
+    assert "expected markers list or markers prune" in outcome.stderr
 
 
 def test_pruning_has_to_say_from_which_age(deployment: Deployment) -> None:
-    assert "--older-than: is required to prune" in markers(deployment, "prune").stderr
+    assert "--older-than: is required by markers prune" in markers(deployment, "prune").stderr

@@ -139,7 +139,7 @@ def test_what_cannot_be_read_is_told_and_fails(deployment: Deployment) -> None:
         ["status", *buckets(deployment)[:2], "--peer-validation-input=file:///missing", *WINDOWS],
     )
     assert outcome.status == 1
-    assert "a part of 'agg' is missing here" in outcome.stderr
+    assert "the report on 'agg' is incomplete" in outcome.stderr
 
 
 def test_the_table_fits_80_columns_and_names_of_others_are_escaped(deployment: Deployment) -> None:

@@ -142,11 +142,11 @@ def test_tasks_that_were_given_up_are_put_back(deployment: Deployment) -> None:
     give_up(deployment)
     assert stats(deployment)["intake"]["dead"] == 3
     dry = redrive(deployment, "--dry-run")
-    assert (dry.status, dry.stdout) == (0, "would put 3 tasks back to intake\n")
+    assert (dry.status, dry.stdout) == (0, "would move 3 tasks to intake\n")
     assert stats(deployment)["intake"]["dead"] == 3
-    assert redrive(deployment, "--max", "1").stdout == "put 1 task back to intake\n"
+    assert redrive(deployment, "--max", "1").stdout == "moved 1 task to intake\n"
     again = redrive(deployment)
-    assert (again.status, again.stdout) == (0, "put 2 tasks back to intake\n")
+    assert (again.status, again.stdout) == (0, "moved 2 tasks to intake\n")
     found = stats(deployment)["intake"]
     assert (found["waiting"], found["dead"]) == (3, 0)
     assert sorted(task["batch-id"] for task in deployment.tasks("intake")) == ["b", "c", "d"]
@@ -187,12 +187,15 @@ def test_a_place_that_cannot_be_used_is_told(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("redrive", "--sqlite-path", "x"), "--from: is required to redrive"),
+        (("redrive", "--sqlite-path", "x"), "--from: is required by tasks redrive"),
         (("stats",), "--task-queue-kind: is required"),
         (("stats", "--task-queue-kind", "carrier-pigeon"), "unknown kind of queue; there are aws-sns"),
         (("stats", "--task-queue-kind", "sqlite"), "--sqlite-path: is required"),
         (("frobnicate", "--sqlite-path", "x"), "unknown action 'frobnicate'"),
-        (("pull", "--task-queue-kind", "memory", "--topic", "t"), "this kind of queue cannot lease tasks"),
+        (
+            ("pull", "--task-queue-kind", "memory", "--topic", "t"),
+            "this kind of queue does not support 'tasks pull'",
+        ),
     ],
 )
 def test_mistakes_are_bad_usage(arguments: tuple[str, ...], told: str, installed: Path) -> None:
@@ -209,11 +212,11 @@ def test_other_kinds_of_queue_are_inspected_and_redriven_too(redis_url: str) -> 
         publish_all(queue, dead, [body, b"{}"])
     flags = ["--task-queue-kind", "redis", "--redis-url", redis_url]
     outcome = call(COMMAND, ["tasks", "redrive", *flags, "--from", dead, "--to", topic])
-    assert (outcome.status, outcome.stdout) == (0, f"put 1 task back to {topic}; 1 left, not a task\n")
+    assert (outcome.status, outcome.stdout) == (0, f"moved 1 task to {topic}; 1 left: not a task\n")
     shown = call(COMMAND, ["tasks", "stats", *flags, "--topic", topic, "--json"])
     assert json.loads(shown.stdout)["waiting"] == 2
     listed = call(COMMAND, ["tasks", "list", *flags, "--topic", dead, "--json"])
     assert [json.loads(line)["message"] for line in listed.stdout.splitlines()] == [{}]
     unlisted = call(COMMAND, ["tasks", "list", *flags])
     assert unlisted.status == 2
-    assert "--topic: is required: queues of the kind redis do not list their topics" in unlisted.stderr
+    assert "--topic: is required: redis queues cannot list their topics" in unlisted.stderr

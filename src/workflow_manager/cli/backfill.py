@@ -1,4 +1,4 @@
-"""`workflow-manager backfill`: schedule what runs have missed, by passes that a survey has planned."""
+"""`workflow-manager backfill`: schedule what runs have missed, in passes planned from a survey."""
 
 import os
 import sys
@@ -31,15 +31,15 @@ from workflow_manager.survey.surveyor import Surveyor
 
 SUMMARY = """\
 Schedule every task in a range of time that is due and has no marker: intake of ready batches, however old,
-and aggregation windows that are over. Shows the plan, then works as runs do: the same tasks, lease and
-markers. Stopped or killed, it goes on when it is started again. Pushes no metrics.
+and aggregation windows that have ended. Prints the plan, then schedules tasks as runs do, with the same lease
+and markers. If it is stopped or killed, run it again to continue. Pushes no metrics.
 
-With --again, tasks that have markers are published once more instead. --dry-run stops after the plan."""
+With --again, publishes tasks that already have markers again instead. --dry-run stops after the plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for: a range, or one marker (`only`)."""
+    """What to schedule: a range, or the task of one marker (`only`)."""
 
     repetition: Repetition | None
     times: Window | None = None
@@ -47,7 +47,7 @@ class Order:
 
 
 def backfill(arguments: Sequence[str]) -> int:
-    """Plan, ask, and schedule; 0 if everything planned is scheduled."""
+    """Plan, ask for confirmation, and schedule; 0 if everything planned is scheduled."""
     environ = dict(os.environ)
     parsed = read_flags("backfill", SUMMARY, arguments, environ, BACKFILL)
     if parsed.wants_help:
@@ -79,8 +79,8 @@ def _order(parsed: Parsed, rules: Rules) -> Order:
             ("--reason", again and not reason, "is required with --again"),
             ("--again", not again and bool(reason or marker), "is required with --reason and --marker"),
             ("--again", not again and given.get("recompute", bool), "is required with --recompute"),
-            ("--from", not marker and times[0] is None, "is required, unless --marker is given"),
-            ("--to", not marker and times[1] is None, "is required, unless --marker is given"),
+            ("--from", not marker and times[0] is None, "is required unless --marker is set"),
+            ("--to", not marker and times[1] is None, "is required unless --marker is set"),
             ("--marker", bool(marker) and any(times), "cannot be combined with --from and --to"),
             ("--marker", bool(marker) and "only" in parsed.values, "cannot be combined with --only"),
         )
@@ -112,7 +112,7 @@ def _duration(value: object) -> timedelta:
 
 
 def _one_marker(name: str, repetition: Repetition) -> Order:
-    """The pass that publishes the task of one marker again."""
+    """A pass that publishes the task of one marker again."""
     try:
         subject = parse_subject([name])
     except ValueError as error:
@@ -128,13 +128,13 @@ def _one_marker(name: str, repetition: Repetition) -> Order:
             window = Window(begin, end)
             only = PlannedPass((aggregation,), Window(begin, begin), window, 0, 1)
             return Order(replace(repetition, only_marker=aggregate_marker(aggregation, window)), only=only)
-    raise ConfigError([Mistake("--marker", name, "is not the name of a marker")])
+    raise ConfigError([Mistake("--marker", name, "is not a valid marker name")])
 
 
 def _plan(parsed: Parsed, ground: Grounds, order: Order) -> list[PlannedPass] | None:
-    """The passes, after they were shown; None if the buckets could not be surveyed."""
+    """Print and return the passes; None if the buckets could not be surveyed completely."""
     if order.only is not None:
-        print(f"planned: {_tasks([order.only])}, published again")
+        print(f"planned to publish again: {_tasks([order.only])}")
         return [order.only]
     assert order.times is not None
     only = Given(parsed.values).text("only")
@@ -145,14 +145,12 @@ def _plan(parsed: Parsed, ground: Grounds, order: Order) -> list[PlannedPass] | 
     for failure in report.failures:
         print(f"workflow-manager: {printable(failure)}", file=sys.stderr)
     if report.failures:
-        print(
-            "workflow-manager: nothing was scheduled, because a part of the plan is missing", file=sys.stderr
-        )
+        print("workflow-manager: nothing was scheduled, because the plan is incomplete", file=sys.stderr)
         return None
     for refused in wanted.refused(report):
         print(f"not planned: window {span(refused.window)} of {quote(refused.aggregation)}: {refused.reason}")
     plan = wanted.plan(report)
-    print(f"planned: {_tasks(plan)}{', published again' if order.repetition else ''}")
+    print(f"planned{' to publish again' if order.repetition else ''}: {_tasks(plan)}")
     return plan
 
 
@@ -175,9 +173,9 @@ def _tasks(plan: Sequence[PlannedPass]) -> str:
 
 
 def _agreed(parsed: Parsed) -> bool:
-    """Whether to go on; asks where someone can answer."""
+    """Whether to continue; asks on a terminal."""
     if parsed.values["yes"]:
         return True
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConfigError([Mistake("--yes", "", "is required where nobody can be asked")])
+        raise ConfigError([Mistake("--yes", "", "is required unless stdin and stdout are a terminal")])
     return input("Schedule these tasks? [y/N] ").strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""`workflow-manager explain`: why one batch or window is scheduled, or is not. Read only."""
+"""`workflow-manager explain`: why a batch or window is or is not scheduled. Read only."""
 
 import json
 import os
@@ -22,18 +22,18 @@ from workflow_manager.survey.explanation_json import batch_json, window_explanat
 from workflow_manager.survey.subject import BatchIdSubject, BatchSubject, Subject, parse_subject
 
 SUMMARY = """\
-Explain one batch or aggregation window: what is there, what is missing, what a run now would do, and what
-would have to happen for it to be scheduled. Takes the flags of a run. Writes nothing.
+Explain one batch or aggregation window: which objects exist, which are missing, what a run would do now,
+and what it takes to schedule it. Takes the flags of a run. Writes nothing.
 
-WHAT is an object's name, a batch ID (searched for in --since), a marker's name, or an aggregation and the
-start of a window. The exit status is 1 if nothing of that name is found."""
+WHAT is an object name, a batch ID (searched for from --since on), a marker name, or an aggregation ID and
+the start of a window. Exits with status 1 if no batch has the ID."""
 USAGE = "explain [flags] WHAT"
 MOST_FOUND = 10
 NOT_FOUND = 1
 
 
 def explain(arguments: Sequence[str]) -> int:
-    """Explain what the words name."""
+    """Explain the batch or window that the arguments name."""
     environ = dict(os.environ)
     parsed = read_flags("explain", SUMMARY, arguments, environ, EXPLAIN, queue=False)
     if parsed.wants_help:
@@ -57,7 +57,8 @@ def explain(arguments: Sequence[str]) -> int:
         if not parsed.values["json"]:
             print("\n" * bool(number) + "\n".join(printable(line) for line in sentences(one, ground.rules)))
     if not found and isinstance(subject, BatchIdSubject):
-        print(f"no batch with the ID {quote(subject.id)} since {times.begin:%Y-%m-%dT%H:%M:%SZ}; see --since")
+        since = f"{times.begin:%Y-%m-%dT%H:%M:%SZ}"
+        print(f"no batch has the ID {quote(subject.id)} since {since}; to search further back, set --since")
     for warning in explainer.warnings:
         print(f"warning: {printable(warning)}")
     return 0 if found else NOT_FOUND
@@ -82,7 +83,7 @@ def _malformed(subject: BatchSubject, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([{"kind": "malformed", "name": name, "problem": subject.problem}], indent=2))
     else:
-        print(f"{quote(name)} is malformed: {subject.problem}. Every run skips it and counts it.")
+        print(f"{quote(name)} is malformed: {subject.problem}. Runs skip and count it.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`workflow-manager markers`: list markers, and remove those that no run needs any more."""
+"""`workflow-manager markers`: list markers, and delete the ones that no run needs."""
 
 import json
 import os
@@ -23,10 +23,10 @@ from workflow_manager.survey.subject import BatchSubject, WindowSubject, batch_t
 
 SUMMARY = """\
 markers list   prints the markers of tasks
-markers prune  removes those of batches and windows that are --older-than a duration
+markers prune  deletes the markers of batches and windows older than --older-than
 
-Takes the flags of a run. prune refuses a duration with which a run could schedule a task once more, and a
-backfill takes what was pruned for not scheduled: keep markers longer than the longest backfill looks back."""
+Takes the flags of a run. prune refuses a duration so short that a run could schedule a task again. A backfill
+schedules tasks whose markers are pruned again: keep markers for longer than your backfills look back."""
 USAGE = "markers list|prune [flags]"
 _LIST = "list"
 _PRUNE = "prune"
@@ -42,7 +42,7 @@ class Marker(NamedTuple):
 
 
 def markers(arguments: Sequence[str]) -> int:
-    """Do what the first word says."""
+    """Run the action that the first argument names."""
     environ = dict(os.environ)
     parsed = read_flags("markers", SUMMARY, arguments, environ, MARKERS, queue=False)
     if parsed.wants_help:
@@ -52,7 +52,7 @@ def markers(arguments: Sequence[str]) -> int:
     given = Given(parsed.values)
     older_than = given.optional("older-than", timedelta)
     if words not in ([_LIST], [_PRUNE]):
-        problem = f"name an action: markers list or markers prune, not {' '.join(words)!r}"
+        problem = f"expected markers list or markers prune, not {' '.join(words)!r}"
         raise ConfigError([*parsed.all_mistakes(), Mistake("", "", problem)])
     with ExitStack() as opened:
         ground = grounds(parsed, environ, utc_now(), opened)
@@ -64,15 +64,15 @@ def markers(arguments: Sequence[str]) -> int:
 
 
 def _checked(older_than: timedelta | None, ground: Grounds) -> timedelta:
-    """The age to prune from; raises ConfigError if a run could still schedule what is as old as that."""
+    """The minimum age to prune; raises ConfigError if a run could still schedule a task of this age."""
     if older_than is None:
-        raise ConfigError([Mistake("--older-than", "", "is required to prune")])
+        raise ConfigError([Mistake("--older-than", "", "is required by markers prune")])
     rules = ground.rules
     due = aggregation_window(rules.now - rules.grace - ground.period, ground.period)
     least = rules.now - min(rules.intake.begin, rules.aggregation.begin, due.begin)
     if older_than < least:
         whole = -(-least // MINUTE) * MINUTE
-        problem = f"must be at least {written(whole)}: a run could schedule younger tasks once more"
+        problem = f"must be at least {written(whole)}, or a run could schedule tasks again"
         raise ConfigError([Mistake("--older-than", written(older_than), problem)])
     return older_than
 
@@ -88,12 +88,12 @@ def _prune(ground: Grounds, older_than: timedelta) -> int:
             count += 1
     finally:
         removing.drain()
-    print(f"{'would remove' if dry_run else 'removed'} {counted(count, 'marker')}")
+    print(f"{'would delete' if dry_run else 'deleted'} {counted(count, 'marker')}")
     return 0
 
 
 def _markers(ground: Grounds, older_than: timedelta) -> Iterator[Marker]:
-    """The markers of tasks that are old enough; leases, and names that no task has, are left alone."""
+    """The task markers that are old enough, without leases and unknown objects."""
     before = None if older_than == timedelta.min else ground.rules.now - older_than
     for page in ground.buckets.own.list_keys(MARKER_PREFIX):
         for key in page:

@@ -1,4 +1,4 @@
-"""Carries out planned passes one after the other, each as a run of its own."""
+"""Runs planned passes one after the other, each as a separate run."""
 
 import sys
 import threading
@@ -18,15 +18,15 @@ from workflow_manager.observe.wording import counted
 from workflow_manager.pipeline.scheduler import RunSpec, Scheduler
 from workflow_manager.survey.backfill_plan import PlannedPass
 
-PAUSE = 5.0  # seconds between two tries to get the lease that another run holds
-LEASES_WAITED = 10  # how many durations of a lease to wait for it before giving up
+PAUSE = 5.0  # seconds between attempts to take a lease that another run holds
+LEASES_WAITED = 10  # how many lease durations to wait for the lease
 
-# Called with the number of tasks that one more pass has dealt with.
+# Called after each pass with its number of tasks.
 Advance = Callable[[int], None]
 
 
 class Passes:
-    """Runs the passes of a plan. A pass whose lease another run holds is tried again later."""
+    """Runs the passes of a plan. If another run holds the lease, retries the pass later."""
 
     def __init__(self, parts: Assembly, plan: Sequence[PlannedPass], spec: RunSpec) -> None:
         self._parts = parts
@@ -37,13 +37,13 @@ class Passes:
         self._stopped = threading.Event()
         self._total = Figures()
         config = parts.config
-        if sys.stderr.isatty() and config.log_level == "info":  # a line for each task would hide the bar
+        if sys.stderr.isatty() and config.log_level == "info":  # a line per task would hide the progress bar
             config = replace(config, log_level="warning")
         self._log_config = config
         self._failures = 0
 
     def carry_out(self) -> int:
-        """Run all passes; the exit status."""
+        """Run all passes; return the exit status."""
         config = self._parts.config
         with (
             interruptible(
@@ -61,14 +61,14 @@ class Passes:
             f"scheduled {counted(total.intake_tasks_scheduled, 'intake task')} and"
             f" {counted(total.aggregation_tasks_scheduled, 'aggregation task')}"
             + (f"; {counted(self._failures, 'failure')}" if self._failures else "")
-            + ("" if done else "; stopped early: start the same backfill again to go on")
+            + ("" if done else "; stopped early: run the same backfill again to continue")
         )
         if interruption.exit_status is not None:
             return interruption.exit_status
         return ExitStatus.DONE if done and not self._failures else ExitStatus.FAILED
 
     def _all(self, advance: Advance) -> bool:
-        """Whether all passes were run to their end."""
+        """Whether all passes ran to the end."""
         for planned in self._plan:
             report = self._one(planned)
             if report is None:
@@ -81,7 +81,7 @@ class Passes:
         return True
 
     def _one(self, planned: PlannedPass) -> RunReport | None:
-        """Run a pass, as soon as no other run holds the lease; None if that takes too long."""
+        """Run a pass once no other run holds the lease; None if that takes too long."""
         spec = replace(
             self._spec,
             intake=planned.intake,
@@ -103,7 +103,7 @@ class Passes:
         return None
 
     def _stop(self, reason: str, stop: Callable[[Scheduler, str], None]) -> None:
-        """Start no further pass, and have the one that runs finish what is in flight."""
+        """Start no more passes, and let the current one finish what is in flight."""
         self._stopped.set()
         with self._lock:
             running = self._running
@@ -117,7 +117,7 @@ class Passes:
 
 @contextmanager
 def _progress(plan: Sequence[PlannedPass]) -> Iterator[Advance]:
-    """A progress bar where someone can see it; nothing elsewhere."""
+    """A progress bar on a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

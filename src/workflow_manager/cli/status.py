@@ -1,4 +1,4 @@
-"""`workflow-manager status`: what became of each batch and each window. Read only."""
+"""`workflow-manager status`: the state of all batches and windows. Read only."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from workflow_manager.survey.findings import SurveyReport
 from workflow_manager.survey.surveyor import Surveyor
 
 SUMMARY = """\
-Say for each aggregation what became of its batches and of its aggregation windows: scheduled, due, missed,
-and why. Takes the flags of a run; those of the queue are accepted and not needed. Writes nothing.
+Show the state of each aggregation's batches and windows: scheduled, due, missed and so on. Takes the flags
+of a run; queue flags are accepted but not required. Writes nothing.
 
-The exit status is 1 if a part of the buckets could not be read, and 4 if --fail-on finds something."""
+Exits with status 1 if the buckets could not be read completely, and with 4 if --fail-on finds something."""
 
 
 def status(arguments: Sequence[str]) -> int:
-    """Survey the range that the flags name, and print what was found."""
+    """Survey the range that the flags select, and print the findings."""
     environ = dict(os.environ)
     parsed = read_flags("status", SUMMARY, arguments, environ, STATUS, queue=False)
     if parsed.wants_help:

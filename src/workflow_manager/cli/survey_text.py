@@ -1,4 +1,4 @@
-"""A survey in rows for people: the same ones in a table and as plain text."""
+"""A survey in rows, which tables and plain text share."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,7 +14,7 @@ NEEDS_CARE = (WindowState.MISSED,)
 
 
 class WindowRow(NamedTuple):
-    """One window, or several alike in a row. `care` says that someone should look at it."""
+    """One window, or several consecutive ones in the same state. `care` marks rows that need attention."""
 
     aggregation: str
     window: str
@@ -26,7 +26,7 @@ class WindowRow(NamedTuple):
 
 
 class IntakeRow(NamedTuple):
-    """The intake side of one aggregation."""
+    """The intake of one aggregation."""
 
     aggregation: str
     ready: int
@@ -38,7 +38,7 @@ class IntakeRow(NamedTuple):
 
 
 def intake_rows(report: SurveyReport) -> Iterator[IntakeRow]:
-    """The intake side, one row for each aggregation."""
+    """The intake, one row per aggregation."""
     for name, found in report.aggregations.items():
         intake = found.intake
         yield IntakeRow(
@@ -53,7 +53,7 @@ def intake_rows(report: SurveyReport) -> Iterator[IntakeRow]:
 
 
 def window_rows(report: SurveyReport) -> Iterator[WindowRow]:
-    """The windows, with those that need no words taken together."""
+    """The windows; consecutive ones that need no details share a row."""
     for found in report.aggregations.values():
         yield from _rows(found, report.rules)
 
@@ -100,7 +100,7 @@ def _rows(found: AggregationFindings, rules: Rules) -> Iterator[WindowRow]:
 
 
 def _quiet(found: WindowFindings, rules: Rules) -> bool:
-    """Whether there is nothing to say of a window but its state."""
+    """Whether a window's state says everything about it."""
     state = found.state(rules)
     return state in (WindowState.EMPTY, WindowState.SCHEDULED) and not found.left_out and not found.overlaps
 

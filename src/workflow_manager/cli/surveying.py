@@ -1,4 +1,4 @@
-"""What the commands share that survey the buckets."""
+"""Shared code of the commands that survey the buckets."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ from workflow_manager.survey.surveyor import SurveySpec
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What a survey stands on: the buckets, what a run would do now, and how long windows are."""
+    """The input of a survey: the buckets, what a run would do now, and the length of windows."""
 
     config: RunConfig
     buckets: Buckets[ObjectStore]
@@ -28,7 +28,7 @@ class Grounds:
     selection: Selection
 
     def spec(self, batches: Window, windows: Window) -> SurveySpec:
-        """A survey of these batches and windows."""
+        """The spec of a survey of these batches and windows."""
         return SurveySpec(
             self.rules,
             batches,
@@ -41,14 +41,14 @@ class Grounds:
         )
 
     def around(self, times: Window) -> tuple[datetime, datetime]:
-        """The begin of the window that holds the first of these times, and the end of that of the last."""
+        """The start of the window that contains the first time, and the end of the one with the last."""
         return (
             aggregation_window(times.begin, self.period).begin,
             aggregation_window(times.end - MINUTE, self.period).end,
         )
 
     def windows(self, begin: datetime, end: datetime) -> Window:
-        """The range of the aligned windows that begin from `begin` up to, but without, `end`."""
+        """The range of the aligned windows that begin at or after `begin` and before `end`."""
         first = aggregation_window(begin, self.period).begin
         first = first if first == begin else first + self.period
         last = aggregation_window(end, self.period).begin
@@ -57,7 +57,7 @@ class Grounds:
 
 
 def grounds(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack) -> Grounds:
-    """Open the buckets, to be closed with `opened`; raises ConfigError."""
+    """Open the buckets, which `opened` closes; raises ConfigError."""
     config, buckets = assemble_buckets(parsed, environ, clock_time, opened)
     return grounds_of(parsed, config, buckets, clock_time)
 
@@ -65,7 +65,7 @@ def grounds(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, op
 def grounds_of(
     parsed: Parsed, config: RunConfig, buckets: Buckets[ObjectStore], clock_time: datetime
 ) -> Grounds:
-    """The same from buckets that are open already."""
+    """The same from buckets that are already open."""
     given = Given(parsed.values)
     now = given.optional("now", datetime) or clock_time
     rules = Rules(
@@ -77,7 +77,7 @@ def grounds_of(
 
 
 def range_since(parsed: Parsed, rules: Rules, period: timedelta) -> Window:
-    """What `--since` and `--until` say, from the beginning of a window; raises ConfigError."""
+    """The range from `--since`, rounded down to a window start, to `--until`; raises ConfigError."""
     since = parsed.values["since"]
     try:
         begin = since if isinstance(since, datetime) else rules.now - since  # type: ignore[operator]

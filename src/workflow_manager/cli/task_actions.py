@@ -1,4 +1,4 @@
-"""What `workflow-manager tasks` does with a queue, and how it shows that."""
+"""The actions of `workflow-manager tasks`, and their output."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ _UNKNOWN = "?"
 
 @dataclass(frozen=True, slots=True)
 class RedriveSpec:
-    """Which dead letters to put back, and where; `most` is None for all."""
+    """Which dead letters to redrive, and where to; `most` is None for all."""
 
     source: str
     topic: str
@@ -41,7 +41,7 @@ class RedriveSpec:
 
 
 class TaskActions:
-    """The actions of the command, on a queue of some kind. Each returns the exit status."""
+    """The actions of the command on one queue. Each returns the exit status."""
 
     def __init__(self, kind: str, queue: TaskQueue, *, as_json: bool) -> None:
         self._kind = kind
@@ -49,10 +49,10 @@ class TaskActions:
         self._as_json = as_json
 
     def stats(self, topics: Sequence[str]) -> int:
-        """Show how full topics are: those that are named, or all that the queue knows of."""
+        """Show the statistics of the named topics, or of all topics of the queue."""
         queue = self._queue
         if not isinstance(queue, Inspectable):
-            self._cannot("tell how full its topics are")
+            self._unsupported("tasks stats")
         names = [topic for topic in topics if topic] or self._topic_names()
         found = {name: queue.stats(name) for name in names}
         if self._as_json:
@@ -63,10 +63,10 @@ class TaskActions:
         return 0
 
     def list(self, topic: str) -> int:
-        """Show the tasks on a topic, or how many each topic has."""
+        """Show the tasks on a topic, or the number of tasks per topic."""
         queue = self._queue
         if not isinstance(queue, Browsable):
-            self._cannot("show tasks without taking them; see 'tasks stats'")
+            self._unsupported("tasks list", "; use 'tasks stats'")
         names = [] if topic else self._topic_names()
         for name in names:
             count = sum(1 for _ in queue.browse(name))
@@ -78,10 +78,10 @@ class TaskActions:
         return 0
 
     def redrive(self, spec: RedriveSpec) -> int:
-        """Put dead letters back; 1 if some could not be."""
+        """Redrive dead letters; 1 if any could not be redriven."""
         queue = self._queue
         if not isinstance(queue, Redrivable):
-            self._cannot("put dead letters back")
+            self._unsupported("tasks redrive")
         redrive = Redrive(
             queue,
             spec.source,
@@ -90,7 +90,7 @@ class TaskActions:
             most=spec.most,
             dry_run=spec.dry_run,
         )
-        queue.check(spec.topic)  # some services accept messages that nobody would ever get
+        queue.check(spec.topic)  # some services accept messages that nobody receives
         with closing(queue.dead_letters(spec.source, spec.topic, spec.lease)) as letters:
             report = redrive.run(letters)
         if self._as_json:
@@ -106,7 +106,7 @@ class TaskActions:
         return 0 if report.succeeded else 1
 
     def pull(self, topic: str, most: int, lease: timedelta) -> int:
-        """Lease tasks, and show them."""
+        """Lease tasks and show them."""
         for message in self._pullable().pull(topic, most, lease):
             if self._as_json:
                 print(json.dumps({"ack-id": message.ack_id, "task": _parsed(message.body)}))
@@ -115,7 +115,7 @@ class TaskActions:
         return 0
 
     def ack(self, ack_ids: Sequence[str]) -> int:
-        """Remove tasks that are done; 1 if an ID is not known."""
+        """Delete tasks that are done; 1 if any ID is unknown."""
         unknown = self._pullable().ack(ack_ids)
         for ack_id in unknown:
             told = f"no leased task has the ID {ack_id!r}; use the ID that 'tasks pull' printed"
@@ -125,17 +125,18 @@ class TaskActions:
 
     def _pullable(self) -> Pullable:
         if not isinstance(self._queue, Pullable):
-            self._cannot("lease tasks to this command")
+            self._unsupported("tasks pull")
         return self._queue
 
     def _topic_names(self) -> Sequence[str]:
         if not isinstance(self._queue, TopicDirectory):
-            problem = f"is required: queues of the kind {self._kind} do not list their topics"
+            problem = f"is required: {self._kind} queues cannot list their topics"
             raise ConfigError([Mistake("--topic", "", problem)])
         return self._queue.topic_names()
 
-    def _cannot(self, what: str) -> NoReturn:
-        raise ConfigError([Mistake("--task-queue-kind", self._kind, f"this kind of queue cannot {what}")])
+    def _unsupported(self, command: str, remedy: str = "") -> NoReturn:
+        problem = f"this kind of queue does not support {command!r}{remedy}"
+        raise ConfigError([Mistake("--task-queue-kind", self._kind, problem)])
 
 
 def _show_stats(found: Mapping[str, TopicStats]) -> None:
@@ -177,23 +178,23 @@ def _line(message: QueuedMessage) -> str:
 
 
 def _outcome(spec: RedriveSpec, report: RedriveReport) -> str:
-    did = "would put" if spec.dry_run else "put"
-    text = f"{did} {counted(report.redriven, 'task')} back to {printable(spec.topic)}"
+    did = "would move" if spec.dry_run else "moved"
+    text = f"{did} {counted(report.redriven, 'task')} to {printable(spec.topic)}"
     left = (
         (report.failed, "failed"),
         (
             report.not_removed,
-            f"still in {printable(spec.source)} too, and put back again by the next redrive",
+            f"also still in {printable(spec.source)}; the next redrive publishes them again",
         ),
-        (report.duplicates, "left, the same as one that was put back"),
-        (report.not_chosen, "left, of other aggregations"),
-        (report.foreign, "left, not a task"),
+        (report.duplicates, "left: identical to one that was moved"),
+        (report.not_chosen, "left: other aggregations"),
+        (report.foreign, "left: not a task"),
     )
     return "; ".join([text, *(f"{count} {what}" for count, what in left if count)])
 
 
 def _parsed(body: bytes) -> object:
-    """A message as JSON, or as text if it is none."""
+    """A message as JSON, or as text if it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""`workflow-manager tasks`: inspect a task queue, put dead letters back, and play the worker."""
+"""`workflow-manager tasks`: inspect a task queue, redrive dead letters, and act as a worker."""
 
 import os
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Option, Settings
 
 SUMMARY = """\
-tasks stats    shows how many tasks are waiting, leased and dead, and how old the oldest one is
-tasks list     shows the tasks on a topic without taking any; without --topic, how many each topic has
-tasks redrive  puts dead letters back: publishes them to --to, then removes them from --from
-tasks pull     leases tasks as a worker would: nobody else gets them until the lease ends
-tasks ack      removes tasks that are done, by the IDs that pull printed
+tasks stats    shows how many tasks are waiting, leased and dead, and the age of the oldest task
+tasks list     shows the tasks on a topic without leasing them; without --topic, the number per topic
+tasks redrive  moves dead letters: publishes them to --to, then deletes them from --from
+tasks pull     leases tasks as a worker does: nobody else gets them until the lease ends
+tasks ack      deletes tasks that are done, by the IDs that pull printed
 
-stats and redrive work with every kind of queue, list with those whose tasks can be read without taking
-them, pull and ack with SQLite."""
+stats and redrive work with every kind of queue, list with kinds that can read tasks without leasing them,
+pull and ack with SQLite."""
 
 _LIST = "list"
 _PULL = "pull"
@@ -33,7 +33,7 @@ _ACTIONS = (_STATS, _LIST, _REDRIVE, _PULL, _ACK)
 _TOPICS = ("intake-tasks-topic", "aggregate-tasks-topic")
 
 
-# As a run has them, but for what it requires.
+# The flags of a run, but none is required.
 _QUEUE = Group(
     "Task queue",
     tuple(
@@ -48,23 +48,37 @@ _WHICH = Group(
     (
         Option("topic", "topic to inspect, list or pull from (default for stats: both topics of a run)"),
         Option(
-            "max", "most tasks to pull (default 1) or put back (default all)", "", flag_types.at_least_one
+            "max",
+            "maximum number of tasks to pull (default 1) or redrive (default all)",
+            "",
+            flag_types.at_least_one,
         ),
-        Option("lease", "how long tasks that are taken are hidden from others", "10m", flag_types.duration),
-        Option("json", "print JSON, one object a line", "false", flag_types.boolean, is_switch=True),
+        Option(
+            "lease",
+            "how long pulled tasks and dead letters being redriven are hidden from others",
+            "10m",
+            flag_types.duration,
+        ),
+        Option("json", "print JSON, one object per line", "false", flag_types.boolean, is_switch=True),
     ),
 )
 _REDRIVING = Group(
     "Dead letters",
     (
-        Option("from", "where the dead letters are: a queue, stream, subject, topic or subscription"),
-        Option("to", "topic to publish them to"),
+        Option("from", "queue, stream, subject, topic or subscription to redrive dead letters from"),
+        Option("to", "topic to publish the dead letters to"),
         Option(
             "aggregation-id",
-            "put back only tasks of this aggregation; * stands for any text; may be repeated",
+            "redrive only tasks of this aggregation; * matches any text; may be repeated",
             repeatable=True,
         ),
-        Option("dry-run", "only count what would be put back", "false", flag_types.boolean, is_switch=True),
+        Option(
+            "dry-run",
+            "only count the tasks that would be redriven",
+            "false",
+            flag_types.boolean,
+            is_switch=True,
+        ),
     ),
 )
 COMMAND = QueueCommand(
@@ -76,7 +90,7 @@ COMMAND = QueueCommand(
 
 
 def tasks(arguments: Sequence[str]) -> int:
-    """Do what the first word says; 0, or 1 if some of it failed."""
+    """Run the action that the first argument names; 0, or 1 if any part of it failed."""
     parsed, kind = COMMAND.read(arguments, os.environ)
     if parsed.wants_help:
         print(COMMAND.every_flag().help(), end="")
@@ -126,12 +140,12 @@ def _mistakes(action: str, ack_ids: Sequence[str], given: Given) -> list[Mistake
     mistakes = []
     needed = {_PULL: ("topic",), _REDRIVE: ("from", "to")}.get(action, ())
     mistakes += [
-        Mistake(f"--{name}", "", f"is required to {action}") for name in needed if not given.text(name)
+        Mistake(f"--{name}", "", f"is required by tasks {action}") for name in needed if not given.text(name)
     ]
     if given.get("lease", timedelta) <= timedelta():
         mistakes.append(Mistake("--lease", "", "must be greater than zero"))
     if action == _ACK and not ack_ids:
-        mistakes.append(Mistake("", "", "name the IDs to acknowledge, as 'tasks pull' printed them"))
+        mistakes.append(Mistake("", "", "tasks ack requires the IDs that 'tasks pull' printed"))
     if action != _ACK and ack_ids:
         mistakes.append(Mistake("", "", f"unexpected word {ack_ids[0]!r}"))
     return mistakes

@@ -10,7 +10,7 @@ MARKERS = Group(
     (
         Option(
             "older-than",
-            "only markers of batches and windows that are older: a duration such as 400d; required to prune",
+            "only markers of batches and windows older than this duration, such as 400d; required by prune",
             parse=flag_types.days,
         ),
         SELECTED,

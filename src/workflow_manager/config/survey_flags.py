@@ -1,4 +1,4 @@
-"""The flags of the commands that look at a range of time."""
+"""The flags of the commands that read a range of time."""
 
 from workflow_manager import flag_types
 from workflow_manager.config.run_flags import Group
@@ -17,7 +17,7 @@ def _fail_on(text: str) -> tuple[str, ...]:
 SINCE = Option(
     "since", "how far back to look: a duration such as 3d or 8h, or an RFC 3339 time", "3d", flag_types.moment
 )
-SELECTED = Option("aggregation-id", "aggregation to look at; * stands for any text", repeatable=True)
+SELECTED = Option("aggregation-id", "ID of an aggregation to include; * matches any text", repeatable=True)
 JSON = Option("json", "print JSON", "false", flag_types.boolean, is_switch=True)
 EXPLAIN = Group("What to look at", (SINCE, SELECTED, JSON))
 STATUS = Group(
@@ -26,14 +26,14 @@ STATUS = Group(
         SINCE,
         Option(
             "until",
-            "look at windows that begin before this time (RFC 3339); default: now",
+            "include windows that begin before this time (RFC 3339); default: now",
             parse=flag_types.instant,
         ),
         SELECTED,
         JSON,
         Option(
             "fail-on",
-            "end with status 4 if any of these is found: missed, left-out, too-old, separated by commas",
+            "exit with status 4 if any of these is found: missed, left-out, too-old (comma-separated)",
             parse=_fail_on,
         ),
     ),

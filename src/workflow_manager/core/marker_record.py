@@ -1,7 +1,7 @@
-"""What a marker records of the task that it stands for: one line of JSON.
+"""A marker's content: a record of its task, as one line of JSON.
 
-Programs compare markers by their names alone; the Go program writes the name as content. So a
-record is extra knowledge: what it does not say is unknown (None), and never wrong.
+A marker is identified by its name alone; the Go program writes the name as content. So the record
+is optional: a missing or malformed field is unknown (None), never an error.
 """
 
 import json
@@ -16,13 +16,13 @@ from workflow_manager.core.names import MARKER_PREFIX, Batch
 from workflow_manager.core.task_messages import AggregationTask, Task
 
 VERSION = 1
-# Bytes of a marker that are read. 50,000 batches with UUIDs take 2 MB.
+# The most bytes of a marker that are read. 50,000 batches with UUIDs take 2 MB.
 LONGEST_RECORD = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who wrote a record: the host's name, and the version of this program."""
+    """Who wrote a record: the host name and the version of this program."""
 
     host: str
     version: str
@@ -30,7 +30,7 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledAgain:
-    """A task that had a marker was published once more. Unknown texts are empty."""
+    """One repeated publication of a task that already had a marker. Unknown fields are empty."""
 
     time: str
     trace_id: str
@@ -40,10 +40,10 @@ class ScheduledAgain:
 
 @dataclass(frozen=True, slots=True)
 class MarkerRecord:
-    """What is known about a scheduled task; None where the marker does not say it.
+    """What is known about a scheduled task; None if the marker does not record it.
 
-    `marker` is the name without its directory, `time` when the marker was written (RFC 3339, UTC).
-    `batches` are those that an aggregation task named, in order of time.
+    `marker` is the name without its directory, `time` is when the marker was written (RFC 3339, UTC).
+    `batches` are the batches that an aggregation task named, in order of time.
     """
 
     marker: str
@@ -55,22 +55,22 @@ class MarkerRecord:
     again: tuple[ScheduledAgain, ...] = ()
 
     def left_out(self, batches: Iterable[Batch]) -> list[Batch]:
-        """Those of `batches` that the task did not name; none if it is unknown what it named."""
+        """The `batches` that the task did not name; none if it is unknown which it named."""
         if self.batches is None:
             return []
         named = frozenset(self.batches)
         return [batch for batch in batches if batch not in named]
 
     def was_scheduled_again_for(self, reason: str) -> bool:
-        """Whether the task has been published again for this reason."""
+        """Whether the task has already been published again for this reason."""
         return any(entry.reason == reason for entry in self.again)
 
     def scheduled_again(self, entry: ScheduledAgain, batches: tuple[Batch, ...] | None) -> "MarkerRecord":
-        """The record with one more entry; `batches` are those that the last message named."""
+        """The record with one more entry; `batches` are the ones that the last message named."""
         return replace(self, again=(*self.again, entry), batches=batches)
 
     def render(self) -> bytes:
-        """The record as one line of JSON in UTF-8. Batches are grouped by time, which halves their size."""
+        """The record as one line of JSON in UTF-8. Grouping batches by time halves their size."""
         known = {"trace-id": self.trace_id, "time": self.time, "topic": self.topic}
         facts: dict[str, object] = {"version": VERSION, "marker": self.marker}
         facts |= {name: value for name, value in known.items() if value is not None}
@@ -103,14 +103,14 @@ def record_of(task: Task, trace_id: str, topic: str, time: datetime, writer: Wri
 
 
 def timestamp(time: datetime) -> str:
-    """A UTC time as records have it: `2026-11-23T04:20:00Z`."""
+    """A UTC time in the format of records: `2026-11-23T04:20:00Z`."""
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def parse_record(key: str, content: bytes) -> MarkerRecord:
-    """What the marker of this key says. Never fails: content of another form says nothing.
+    """Parse the content of the marker with this key. Never fails: other content gives an empty record.
 
-    Parts of a record that are not what they should be are unknown; the others still count.
+    Malformed fields are unknown; the others are kept.
     """
     unknown = MarkerRecord(marker_name(key))
     if not content.startswith(b"{"):
@@ -145,7 +145,7 @@ def _writer(facts: object) -> Writer | None:
 
 
 def _batches(facts: object) -> tuple[Batch, ...] | None:
-    """The batches; all or none, as a list with holes would make batches look left out."""
+    """All batches or None: batches missing from the list would look left out."""
     if not isinstance(facts, dict) or not all(isinstance(ids, list) for ids in facts.values()):
         return None
     if not all(isinstance(one, str) for ids in facts.values() for one in ids):

@@ -1,11 +1,11 @@
-"""Patterns that names of aggregations are chosen by: `*` stands for any text, all else for itself."""
+"""Patterns for aggregation IDs: `*` matches any text; every other character matches itself."""
 
 import re
 from collections.abc import Callable, Sequence
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a name matches one of the patterns as a whole; every name does if there are none."""
+    """Return a function that says whether a whole name matches any pattern; without patterns, all do."""
     if not patterns:
         return lambda _: True
     alternatives = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)

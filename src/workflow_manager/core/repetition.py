@@ -1,4 +1,4 @@
-"""Which scheduled tasks are to be published once more."""
+"""Which scheduled tasks to publish again."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from workflow_manager.core.marker_record import MarkerRecord
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Tasks that have a marker are published again, each once for the same `reason`.
+    """Publish tasks that have a marker again, each once per `reason`.
 
-    An aggregation names the batches that its marker recorded or, with `recompute`, those that
-    are ready and validated now. With `only_marker`, the key of one, just this task is repeated.
+    An aggregation task names the batches that its marker records or, with `recompute`, the ones that
+    are ready and validated now. `only_marker` limits this to the task of the marker with this key.
     """
 
     reason: str
@@ -18,7 +18,7 @@ class Repetition:
     only_marker: str = ""
 
     def wants(self, key: str, record: MarkerRecord | None) -> bool:
-        """Whether the task of this marker is still to be published again."""
+        """Whether to publish the task of this marker again."""
         if record is None or (self.only_marker and key != self.only_marker):
             return False
         return not record.was_scheduled_again_for(self.reason)

@@ -1,4 +1,4 @@
-"""Which aggregations a command is about: IDs, in which `*` stands for any text."""
+"""Selects aggregations by ID; `*` matches any text."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from workflow_manager.core.patterns import matcher
 
 
 class Selection:
-    """The aggregation IDs that match one of the patterns; all of them if there are no patterns."""
+    """The aggregation IDs that match any of the patterns; all IDs if there are no patterns."""
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self.patterns = tuple(patterns)
@@ -14,7 +14,7 @@ class Selection:
 
     @classmethod
     def exactly(cls, *aggregations: str) -> "Selection":
-        """These aggregations, whatever is in their names."""
+        """Exactly these IDs; `*` has no special meaning in them."""
         selection = cls(aggregations)
         selection._matches = frozenset(aggregations).__contains__
         return selection

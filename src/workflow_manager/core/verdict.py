@@ -1,7 +1,7 @@
-"""What became of a batch and of a window, and why: the one place that says so.
+"""The states of batches and windows, and the reasons for them.
 
-A survey finds the facts. The verdict on them is what a run at `Rules.now` does: what is due
-here is what the run schedules.
+A survey collects the facts. The states match what a run at `Rules.now` does: it schedules what is
+due here.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from workflow_manager.core.windows import Window
 
 
 class BatchState(StrEnum):
-    """What became of the intake of a ready batch."""
+    """The intake state of a ready batch."""
 
     SCHEDULED = "scheduled"
     DUE = "due"
@@ -22,7 +22,7 @@ class BatchState(StrEnum):
 
 
 class WindowState(StrEnum):
-    """What became of an aggregation window."""
+    """The state of an aggregation window."""
 
     FILLING = "filling"
     IN_GRACE = "in grace"
@@ -36,21 +36,21 @@ class WindowState(StrEnum):
 REASONS = {
     BatchState.SCHEDULED: "its intake marker exists",
     BatchState.DUE: "it is ready and has no marker, so the next run schedules its intake",
-    BatchState.TOO_OLD: "it has no marker and lies before the intake window, so no run takes it in",
-    BatchState.TOO_EARLY: "its time is more than a day ahead, so no run takes it in yet",
+    BatchState.TOO_OLD: "it has no marker and is older than the intake window, so runs no longer schedule it",
+    BatchState.TOO_EARLY: "its time is more than a day in the future, so runs do not schedule it yet",
     WindowState.FILLING: "it has not ended yet",
-    WindowState.IN_GRACE: "it has ended, and its grace period has not",
-    WindowState.DUE: "it is over and has no marker, so the next run schedules it",
+    WindowState.IN_GRACE: "it has ended, but its grace period has not",
+    WindowState.DUE: "it has ended and has no marker, so the next run schedules it",
     WindowState.SCHEDULED: "its marker exists",
-    WindowState.MISSED: "it is over and has no marker, but no run looks at it any more",
-    WindowState.WAITING: "the peer has validated none of its batches",
-    WindowState.EMPTY: "it has no ready batch",
+    WindowState.MISSED: "it has ended and has no marker, but runs no longer check it",
+    WindowState.WAITING: "the peer has not validated any of its batches",
+    WindowState.EMPTY: "it has no ready batches",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a run with the same flags does at `now`: its two windows, the grace it gives, the IDs it takes."""
+    """What a run with the same flags uses at `now`: its two windows, grace period and batch ID format."""
 
     now: datetime
     intake: Window
@@ -61,10 +61,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class WindowFacts:
-    """What there is of a window, in batches.
+    """Batch counts of a window.
 
-    `validated` are those of the `ready` ones that the peer has validated; `left_out` are
-    those of them that the window's task did not name.
+    `validated` counts the `ready` batches that the peer has validated; `left_out` counts the
+    validated batches that the window's task did not name.
     """
 
     window: Window
@@ -76,7 +76,7 @@ class WindowFacts:
 
 
 def batch_state(batch: Batch, rules: Rules, *, marked: bool) -> BatchState:
-    """What became of a ready batch."""
+    """The intake state of a ready batch."""
     if marked:
         return BatchState.SCHEDULED
     if batch.time < path_time(rules.intake.begin):
@@ -85,7 +85,7 @@ def batch_state(batch: Batch, rules: Rules, *, marked: bool) -> BatchState:
 
 
 def window_state(facts: WindowFacts, rules: Rules) -> WindowState:
-    """What became of a window."""
+    """The state of a window."""
     window = facts.window
     if facts.marked:
         return WindowState.SCHEDULED
@@ -101,5 +101,5 @@ def window_state(facts: WindowFacts, rules: Rules) -> WindowState:
 
 
 def described(state: WindowState, left_out: int) -> str:
-    """A window's state for a person: `scheduled, 2 left out`."""
+    """A window's state as text: `scheduled, 2 left out`."""
     return f"{state}, {left_out} left out" if state is WindowState.SCHEDULED and left_out else str(state)

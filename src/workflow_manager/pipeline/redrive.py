@@ -1,6 +1,6 @@
-"""Dead letters -> back on a topic: published, acknowledged, and only then removed.
+"""Moves dead letters back to a topic: publishes them, and removes them once they are acknowledged.
 
-Killed between the two, a letter is in both places, and is put back once more by the next redrive.
+If it is killed in between, a letter is in both places, and the next redrive publishes it again.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +14,19 @@ from workflow_manager.pipeline.publish import requests
 from workflow_manager.ports import Message, TaskQueue
 from workflow_manager.queue_ports import DeadLetter, DeadLetters
 
-# Most letters that are published and not removed yet: what a redrive that is killed repeats.
+# The most letters that are published but not removed yet, which the redrive after a kill repeats.
 MOST_IN_FLIGHT = 100
 _EXAMPLES = 5
 
 
 @dataclass(slots=True)
 class RedriveReport:
-    """What became of the letters that were looked at.
+    """How many letters were redriven, and how many were left in place and why.
 
-    `redriven` are on the topic, in a dry run those that would be. Of them, `not_removed` are still
-    in their old place, too. `duplicates` are byte for byte what was put back, `not_chosen` are tasks of
-    other aggregations, `foreign` are none of our messages; all these were left, as were those that
-    `failed`. `errors` has the first messages of failures, `stopped` why the rest was not tried.
+    `redriven` letters are on the topic, or would be without a dry run; `not_removed` of them are also
+    still at the source. Left at the source: `duplicates` of redriven letters (byte for byte),
+    `not_chosen` tasks of other aggregations, `foreign` messages that are not tasks, and letters that
+    `failed`. `errors` holds the first errors, `stopped` why the redrive stopped early, if it did.
     """
 
     redriven: int = 0
@@ -44,7 +44,7 @@ class RedriveReport:
         return not (self.failed or self.not_removed or self.stopped)
 
     def note(self, error: Exception) -> None:
-        """Keep the first few messages."""
+        """Keep the first few errors."""
         if len(self.errors) < _EXAMPLES:
             self.errors.append(explain(error))
 
@@ -56,7 +56,7 @@ class _Chosen:
 
 
 class Redrive:
-    """Puts dead letters from `source` back to `topic`: `most` of those whose aggregation is `wanted`."""
+    """Moves up to `most` dead letters of the `wanted` aggregations from `source` to `topic`."""
 
     def __init__(
         self,
@@ -75,19 +75,19 @@ class Redrive:
         self._most = most
         self._dry_run = dry_run
         self._limits = MessageLimits(queue)
-        self._left: set[str] = set()  # the IDs of letters that were looked at and left
-        # Digests of what was put back. It may come round to where it was, and would go on for ever.
+        self._left: set[str] = set()  # IDs of letters that stay at the source
+        # Digests of redriven letters. A letter that returns to the source would be redriven forever.
         self._put: set[bytes] = set()
         self._at_once = min(MOST_IN_FLIGHT, queue.limits.messages)
         self.report = RedriveReport()
 
     def run(self, letters: DeadLetters) -> RedriveReport:
-        """Look through the letters until there are no more, or enough are put back."""
+        """Redrive letters until there are no more, or `most` are redriven."""
         try:
             while not self.report.stopped and self._room() > 0:
                 taken = letters.take(self._at_once)
                 new = [letter for letter in taken if letter.id not in self._left]
-                if not new:  # what was left comes round again
+                if not new:  # the source returns letters that were left
                     break
                 self._put_back(letters, self._choose(new))
         except QueueError as error:
@@ -109,9 +109,9 @@ class Redrive:
             elif (digest := sha256(letter.body).digest()) in self._put:
                 self.report.duplicates += 1
             elif len(chosen) == room:
-                pass  # enough: it is left for another time
+                pass  # `most` is reached
             elif self._fits(letter):
-                key = f"redrive/{self._source}/{letter.id}"  # not the task's: it may be a repeat of that
+                key = f"redrive/{self._source}/{letter.id}"  # not the task's own, which may be used already
                 chosen.append(_Chosen(letter, Message(letter.body, aggregation, key)))
                 self._put.add(digest)
                 continue
@@ -123,7 +123,7 @@ class Redrive:
         if size <= self._queue.limits.message_bytes or size <= (most := self._limits.most_bytes(self._topic)):
             return True
         self.report.failed += 1
-        cause = f"a message has {size} bytes, and it takes {most}"
+        cause = f"the message has {size} bytes; the limit is {most}"
         self.report.note(QueueError("publish to", f"topic {self._topic}", cause))
         return False
 
@@ -151,7 +151,7 @@ class Redrive:
     def _remove(self, letters: DeadLetters, published: Sequence[DeadLetter]) -> None:
         if not published:
             return
-        self._left.update(letter.id for letter in published)  # never publish one twice
+        self._left.update(letter.id for letter in published)  # never publish a letter twice
         try:
             outcomes = letters.remove(published)
         except QueueError as error:

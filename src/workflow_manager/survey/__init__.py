@@ -1,1 +1,1 @@
-"""Read only: a range of time -> what became of each batch and each window. Writes nothing, takes no lease."""
+"""Finds the state of each batch and window in a range of time. Writes nothing and takes no lease."""

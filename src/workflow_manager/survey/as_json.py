@@ -1,4 +1,4 @@
-"""A survey as JSON, and the schema of it."""
+"""A survey as JSON, and its schema."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ WINDOW_SCHEMA = _object(
     left_out=_COUNT | {"description": "validated batches that the task of a scheduled window did not name"},
     left_out_known={
         "type": "boolean",
-        "description": "false if the marker does not say it",
+        "description": "false if the marker does not record which batches the task named",
     },
     left_out_example={"type": ["string", "null"]},
     overlaps={"anyOf": [_WINDOW, {"type": "null"}], "description": "a scheduled window of another length"},
@@ -45,7 +45,7 @@ STATUS_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "status",
     **_object(
-        now=_STAMP | {"description": "the time that the states hold for"},
+        now=_STAMP | {"description": "the time for which the states are computed"},
         since=_STAMP,
         until=_STAMP,
         aggregations={
@@ -66,13 +66,17 @@ STATUS_SCHEMA: dict[str, Any] = {
                 windows={"type": "array", "items": WINDOW_SCHEMA},
             ),
         },
-        failures={"type": "array", "items": {"type": "string"}, "description": "why parts are missing"},
+        failures={
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "why the report is incomplete",
+        },
     ),
 }
 
 
 def report_json(report: SurveyReport, period: Window) -> dict[str, Any]:
-    """A survey of `period`, as `STATUS_SCHEMA` describes it."""
+    """A survey of `period` in the format of `STATUS_SCHEMA`."""
     return {
         "now": timestamp(report.rules.now),
         "since": timestamp(period.begin),
@@ -83,7 +87,7 @@ def report_json(report: SurveyReport, period: Window) -> dict[str, Any]:
 
 
 def window_json(found: WindowFindings, rules: Rules) -> dict[str, Any]:
-    """One window, as `WINDOW_SCHEMA` describes it."""
+    """One window in the format of `WINDOW_SCHEMA`."""
     example = found.example
     return {
         "begin": timestamp(found.window.begin),

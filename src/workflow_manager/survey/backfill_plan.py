@@ -1,4 +1,4 @@
-"""A survey -> the passes that mend what it found, and the windows that no pass may touch."""
+"""Plans a backfill from a survey: which passes to run, and which windows to skip."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from workflow_manager.survey.findings import SurveyReport, WindowFindings
 
 
 class Only(StrEnum):
-    """Which kind of task a backfill schedules, if not both."""
+    """The only kind of task that a backfill schedules."""
 
     INTAKE = "intake"
     AGGREGATE = "aggregate"
@@ -18,7 +18,7 @@ class Only(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedPass:
-    """One pass over some aggregations, for at most so many tasks. An empty window has no tasks."""
+    """One pass over some aggregations, and the most tasks it schedules. An empty window has no tasks."""
 
     aggregations: tuple[str, ...]
     intake: Window
@@ -29,7 +29,7 @@ class PlannedPass:
 
 @dataclass(frozen=True, slots=True)
 class RefusedWindow:
-    """A window in the range that is not scheduled, and why."""
+    """A window in the range that the backfill does not schedule, and why."""
 
     aggregation: str
     window: Window
@@ -38,9 +38,9 @@ class RefusedWindow:
 
 @dataclass(frozen=True, slots=True)
 class BackfillRange:
-    """What to mend: batches with times in `times`, and windows that begin in it.
+    """What to schedule: batches with times in `times`, and windows that begin in it.
 
-    So two ranges that meet give the same tasks as the one that they make up.
+    Two adjacent ranges give the same tasks as one range that covers both.
     """
 
     times: Window
@@ -48,12 +48,12 @@ class BackfillRange:
     again: bool
 
     def plan(self, report: SurveyReport) -> list[PlannedPass]:
-        """The passes, in order of time; one is small, so that a normal run can work between two."""
+        """The passes, in order of time. Passes are short, so normal runs can work in between."""
         windows = sorted({found.window for one in report.aggregations.values() for found in one.windows})
         return [planned for window in windows for planned in self._passes(report, window)]
 
     def refused(self, report: SurveyReport) -> Iterator[RefusedWindow]:
-        """The windows that hold batches and are not scheduled although they begin in the range."""
+        """The windows that begin in the range and have validated batches, but are not scheduled."""
         if self.only is Only.INTAKE or self.again:
             return
         for name, found in report.aggregations.items():

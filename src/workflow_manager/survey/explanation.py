@@ -1,4 +1,4 @@
-"""Everything there is to know about one batch or one window. Read only."""
+"""Explains the state of one batch or window. Read only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from workflow_manager.survey.surveyor import Surveyor, SurveySpec
 
 @dataclass(frozen=True, slots=True)
 class WindowExplanation:
-    """A window, its marker, and what a run makes of it. `record` is None if there is no marker."""
+    """A window, its marker and its state. `record` is None if there is no marker."""
 
     aggregation: str
     findings: WindowFindings
@@ -39,10 +39,10 @@ class WindowExplanation:
 
 @dataclass(frozen=True, slots=True)
 class BatchExplanation:
-    """A batch: its objects by bucket, its marker, and the window it lies in.
+    """A batch: its objects by bucket, its marker and its window.
 
-    `state` is None unless it is ready. `named` says whether the window's task named it, None if
-    there is no such task or its marker does not tell.
+    `state` is None unless the batch is ready. `named` says whether the window's task named it; None if
+    there is no such task, or its marker does not record it.
     """
 
     aggregation: str
@@ -60,7 +60,7 @@ class BatchExplanation:
 
 
 class Explainer:
-    """Explains batches and windows of some buckets; raises StorageError if they cannot be read."""
+    """Explains batches and windows; raises StorageError if the buckets cannot be read."""
 
     def __init__(self, buckets: Buckets[Bucket], rules: Rules, period: timedelta, *, is_first: bool) -> None:
         self._buckets = buckets
@@ -71,7 +71,7 @@ class Explainer:
         self._reader = MarkerReader(buckets.own, lambda error: self.warnings.append(str(error)))
 
     def window(self, aggregation: str, begin: datetime, end: datetime | None = None) -> WindowExplanation:
-        """A window: up to `end`, or else the aligned one that holds `begin`."""
+        """The window from `begin` to `end`; without `end`, the aligned window that contains `begin`."""
         window = aggregation_window(begin, self._period) if end is None else Window(begin, end)
         spec = SurveySpec(
             self._rules,
@@ -91,7 +91,7 @@ class Explainer:
         return WindowExplanation(aggregation, found, found.state(self._rules), marker, record)
 
     def batch(self, aggregation: str, batch: Batch) -> BatchExplanation:
-        """A batch, whether it exists or not."""
+        """A batch, which need not exist."""
         time = batch_time(batch)
         window = self.window(aggregation, time)
         ingestion = self._parts(self._buckets.ingestion, aggregation, batch, INGESTION)
@@ -119,7 +119,7 @@ class Explainer:
         )
 
     def search(self, batch_id: str, times: Window, selection: Selection) -> Iterator[tuple[str, Batch]]:
-        """The batches with this ID in a range of time, in whichever aggregation."""
+        """The batches with this ID in a range of time, in all selected aggregations."""
         spec = SurveySpec(
             self._rules,
             times,
@@ -136,7 +136,7 @@ class Explainer:
                 yield name, batch
 
     def _parts(self, store: Bucket, aggregation: str, batch: Batch, infix: str) -> dict[str, int]:
-        """The names of the objects of a batch in a bucket, and what each stands for."""
+        """The object names of a batch in a bucket, and which part each one is."""
         found = {}
         prefix = f"{aggregation}/{batch.time}/{batch.id}.{infix}"
         for page in store.list_keys(prefix):
@@ -148,15 +148,15 @@ class Explainer:
 
 
 def remedy(explained: BatchExplanation | WindowExplanation) -> Iterator[tuple[str, str]]:
-    """What would have to happen for it to be scheduled: a sentence, and a command if there is one."""
+    """What it takes to schedule this: sentences, each with a command or an empty string."""
     if isinstance(explained, BatchExplanation):
         yield from _intake_remedy(explained)
         yield from _window_remedy(explained.window)
         if explained.named is False and explained.ready and explained.validated:
             yield (
                 (
-                    "To aggregate it, the task of its window has to be scheduled again with the batches that"
-                    " are ready and validated now; the batches that it named before are summed once more."
+                    "To aggregate this batch, publish the window's task again with the batches that are ready"
+                    " and validated now. The batches that it named before are then aggregated twice."
                 ),
                 (
                     f"workflow-manager backfill --marker {_quoted(marker_name(explained.window.marker))}"
@@ -177,14 +177,14 @@ def _intake_remedy(explained: BatchExplanation) -> Iterator[tuple[str, str]]:
             yield "The next run schedules its intake.", "workflow-manager run"
         case BatchState.TOO_OLD:
             yield (
-                "No run takes it in any more; a backfill does.",
+                "Runs no longer schedule its intake; run a backfill.",
                 (
                     f"workflow-manager backfill --from {_stamp(begin)} --to {_stamp(begin + MINUTE)}"
                     f" --aggregation-id {of} --only intake"
                 ),
             )
         case BatchState.TOO_EARLY:
-            yield "A run takes it in when its time is less than a day ahead.", ""
+            yield "A run schedules its intake once its time is less than a day in the future.", ""
 
 
 def _window_remedy(explained: WindowExplanation) -> Iterator[tuple[str, str]]:
@@ -192,19 +192,19 @@ def _window_remedy(explained: WindowExplanation) -> Iterator[tuple[str, str]]:
     of = _quoted(explained.aggregation)
     match explained.state:
         case WindowState.DUE:
-            yield "The next run schedules its window.", "workflow-manager run"
+            yield "The next run schedules the window.", "workflow-manager run"
         case WindowState.MISSED:
             yield (
-                "No run schedules its window any more; a backfill does.",
+                "Runs no longer schedule the window; run a backfill.",
                 (
                     f"workflow-manager backfill --from {_stamp(window.begin)} --to {_stamp(window.end)}"
                     f" --aggregation-id {of} --only aggregate"
                 ),
             )
         case WindowState.WAITING:
-            yield "Its window can be scheduled once the peer has validated batches of it.", ""
+            yield "The window can be scheduled once the peer has validated any of its batches.", ""
         case WindowState.FILLING | WindowState.IN_GRACE:
-            yield "A run schedules its window when its grace period is over.", ""
+            yield "A run schedules the window after its grace period.", ""
 
 
 def _stamp(time: datetime) -> str:
@@ -212,7 +212,7 @@ def _stamp(time: datetime) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A name as a shell takes it, with everything escaped that could do harm on a terminal."""
+    """Quote a name for a shell; escape characters that are unsafe on a terminal."""
     if text.isascii() and all(char.isalnum() or char in "-_.:/" for char in text):
         return text
     if text.isprintable():

@@ -9,7 +9,7 @@ from workflow_manager.survey.explanation import BatchExplanation, WindowExplanat
 
 
 def batch_json(explained: BatchExplanation) -> dict[str, Any]:
-    """All that is known about a batch."""
+    """The explanation of a batch."""
     return {
         "kind": "batch",
         "aggregation_id": explained.aggregation,
@@ -27,7 +27,7 @@ def batch_json(explained: BatchExplanation) -> dict[str, Any]:
 
 
 def window_explanation_json(explained: WindowExplanation) -> dict[str, Any]:
-    """All that is known about a window."""
+    """The explanation of a window."""
     found = explained.findings
     return {
         "kind": "window",
@@ -46,7 +46,7 @@ def window_explanation_json(explained: WindowExplanation) -> dict[str, Any]:
 
 
 def _record(record: MarkerRecord | None) -> object:
-    """The record as the marker has it, but for the batches of it, which can be very many."""
+    """The marker's record, with a count instead of its batches, which can be many."""
     if record is None:
         return None
     facts = json.loads(record.render())

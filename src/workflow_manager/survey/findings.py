@@ -1,4 +1,4 @@
-"""What a survey finds out, as values."""
+"""The findings of a survey."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from workflow_manager.core.windows import Window
 
 @dataclass(slots=True)
 class IntakeFindings:
-    """The intake side of one aggregation: how many batches are in each state.
+    """How many batches of one aggregation are in each intake state.
 
-    `oldest_due` and `newest` are batch times (`yyyy/mm/dd/HH/MM`, UTC), empty if there is none.
+    `oldest_due` and `newest` are batch times (`yyyy/mm/dd/HH/MM`, UTC), or empty.
     """
 
     ready: int = 0
@@ -38,9 +38,9 @@ class IntakeFindings:
 class WindowFindings:
     """One aggregation window. `example` is one of the batches that its task left out.
 
-    `unmarked` and `intaken` are its ready batches whose intake a backfill could schedule, and whose
-    intake is scheduled. `recorded` says whether the marker tells which batches the task named.
-    `overlaps` is a scheduled window of another length that overlaps this one, if there is any.
+    `unmarked` counts the ready batches whose intake a backfill could schedule, `intaken` the ones whose
+    intake is scheduled. `recorded` says whether the marker records which batches the task named.
+    `overlaps` is a scheduled window of another length that overlaps this one, if any.
     """
 
     window: Window
@@ -57,13 +57,13 @@ class WindowFindings:
 
     @property
     def facts(self) -> WindowFacts:
-        """What the verdict depends on."""
+        """The facts that determine the state."""
         return WindowFacts(
             self.window, self.ready, self.incomplete, self.validated, self.marked, self.left_out
         )
 
     def state(self, rules: Rules) -> WindowState:
-        """What became of the window."""
+        """The state of the window."""
         return window_state(self.facts, rules)
 
     def add(self, other: "WindowFindings") -> None:
@@ -76,7 +76,7 @@ class WindowFindings:
 
 @dataclass(slots=True)
 class AggregationFindings:
-    """Everything about one aggregation. `windows` are in order of time, `wanted` the batches searched for."""
+    """One aggregation. `windows` are in order of time; `wanted` are the batches with the searched ID."""
 
     aggregation: str
     intake: IntakeFindings = field(default_factory=IntakeFindings)
@@ -87,28 +87,28 @@ class AggregationFindings:
 
 @dataclass(slots=True)
 class SurveyReport:
-    """A survey: the aggregations by ID in order, and why parts of them are unknown, if any are."""
+    """A survey: the aggregations sorted by ID, and the errors that make it incomplete."""
 
     rules: Rules
     aggregations: dict[str, AggregationFindings] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def missed(self) -> Iterator[WindowFindings]:
-        """The windows that no run will schedule although they could be summed."""
+        """The windows that could be aggregated, but that runs no longer schedule."""
         return (found for found in self._windows() if found.state(self.rules) is WindowState.MISSED)
 
     def with_batches_left_out(self) -> Iterator[WindowFindings]:
-        """The scheduled windows whose task did not name all batches that can be summed now."""
+        """The scheduled windows whose task did not name all batches that can be aggregated now."""
         return (found for found in self._windows() if found.left_out)
 
     @property
     def too_old(self) -> int:
-        """How many ready batches no run will take in any more."""
+        """How many ready batches are too old for runs to schedule."""
         return sum(one.intake.too_old for one in self.aggregations.values())
 
     @property
     def surveyed_at(self) -> datetime:
-        """The time that the verdicts hold for."""
+        """The time for which the states are computed."""
         return self.rules.now
 
     def _windows(self) -> Iterator[WindowFindings]:

@@ -1,4 +1,4 @@
-"""One range of hours of one aggregation: what became of its batches and its part of the windows."""
+"""Surveys a range of hours of one aggregation: the batches, and their share of the windows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from workflow_manager.survey.window_markers import WindowMarkers
 
 @dataclass(frozen=True, slots=True)
 class PieceContext:
-    """What all pieces of one aggregation have in common."""
+    """What all pieces of one aggregation share."""
 
     ingestion: Bucket
     own: Bucket
@@ -39,7 +39,7 @@ class PieceContext:
 
 
 class PieceSurvey:
-    """Reads a range hour by hour, as a run does, and keeps figures alone of an hour it is done with."""
+    """Reads a range hour by hour, as a run does, and keeps only counts of finished hours."""
 
     def __init__(self, context: PieceContext, aggregation: str, window: Window, split: Split | None) -> None:
         self.intake = IntakeFindings()
@@ -55,7 +55,7 @@ class PieceSurvey:
 
     @property
     def windows(self) -> list[WindowFindings]:
-        """What was found of each window, in order of time."""
+        """The findings for each window, in order of time."""
         return [self._windows[window] for window in sorted(self._windows)]
 
     def read(self) -> None:
@@ -98,7 +98,7 @@ class PieceSurvey:
         return replace(plan, due=[batch for batch in plan.due if self._unmarked(batch)])
 
     def _unmarked(self, batch: Batch) -> bool:
-        """Count a batch whose intake is not scheduled; whether it could be."""
+        """Count a batch whose intake is not scheduled; return whether a backfill could schedule it."""
         intake = self.intake
         match batch_state(batch, self._context.rules, marked=False):
             case BatchState.DUE:

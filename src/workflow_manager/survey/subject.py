@@ -1,4 +1,4 @@
-"""What someone asks about: an object, a batch, a marker or a window, from its name."""
+"""Parses what a user names: an object, a batch, a marker or a window."""
 
 import re
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _DIGITS = "%Y%m%d%H%M"
 
 @dataclass(frozen=True, slots=True)
 class BatchSubject:
-    """One batch of an aggregation. `problem` says why a name is malformed, if it is."""
+    """One batch of an aggregation. `problem` says why the name is malformed; empty if it is valid."""
 
     aggregation: str
     batch: Batch
@@ -35,7 +35,7 @@ class BatchSubject:
 
 @dataclass(frozen=True, slots=True)
 class WindowSubject:
-    """One aggregation window; without an end, the aligned one that begins then."""
+    """One aggregation window; without `end`, the aligned window that contains `begin`."""
 
     aggregation: str
     begin: datetime
@@ -44,7 +44,7 @@ class WindowSubject:
 
 @dataclass(frozen=True, slots=True)
 class BatchIdSubject:
-    """A batch ID of which nothing else is known."""
+    """A batch ID whose aggregation and time are unknown."""
 
     id: str
 
@@ -53,14 +53,14 @@ Subject = BatchSubject | WindowSubject | BatchIdSubject
 
 
 def batch_time(batch: Batch) -> datetime:
-    """The time of a batch, which is in its objects' names."""
+    """The time of a batch, from its object names."""
     return datetime.strptime(batch.time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
 
 
 def parse_subject(words: list[str], batch_ids: BatchIds = BatchIds.ANY) -> Subject:
-    """What the words name; raises ValueError with what would be right.
+    """Parse the words; raises ValueError with the expected form.
 
-    `batch_ids` says which IDs in the names of objects are malformed.
+    `batch_ids` is the format of batch IDs in object names; other IDs are malformed.
     """
     match words:
         case [what] if "/" in what and not what.startswith(MARKER_PREFIX):
@@ -71,7 +71,7 @@ def parse_subject(words: list[str], batch_ids: BatchIds = BatchIds.ANY) -> Subje
             return BatchIdSubject(what)
         case [aggregation, begin]:
             return WindowSubject(aggregation, _time(begin))
-    raise ValueError("name an object, a batch ID, a marker, or an aggregation and the start of a window")
+    raise ValueError("name an object, a batch ID, a marker, or an aggregation ID and the start of a window")
 
 
 def _object(key: str, batch_ids: BatchIds) -> BatchSubject:
@@ -96,17 +96,17 @@ def _marker(name: str) -> Subject:
     if match := _INTAKE.fullmatch(name):
         aggregation, time, batch = match.groups()
         named = Batch(time.replace("-", "/"), batch)
-        batch_time(named)  # raises ValueError if there is no such time
+        batch_time(named)  # raises ValueError if the time is invalid
         return BatchSubject(aggregation, named)
     if match := _AGGREGATE.fullmatch(name):
         aggregation, begin, end = match.groups()
         window = Window(_time(begin), _time(end))
         return WindowSubject(aggregation, window.begin, window.end)
-    raise ValueError(f"{name!r} is not the name of a marker")
+    raise ValueError(f"{name!r} is not a valid marker name")
 
 
 def _time(text: str) -> datetime:
-    """A time in any of the forms that this program writes."""
+    """A time in any format that this program writes."""
     digits = re.sub(r"[-/:TZ ]", "", text)
     try:
         if re.fullmatch(r"[0-9]{12}(00)?", digits):

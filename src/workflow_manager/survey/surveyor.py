@@ -1,4 +1,4 @@
-"""Surveys all aggregations: what a run would find in a range of time, and what became of it."""
+"""Surveys all aggregations: the state of their batches and windows in a range of time."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -28,10 +28,10 @@ SHOWN_FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class SurveySpec:
-    """What to survey: the intake of the batches in `batches`, and the windows that lie in `windows`.
+    """What to survey: the intake of the batches in `batches`, and the windows in `windows`.
 
-    `windows` begins and ends at multiples of `period`. `rules` say what a run would do. Batches
-    with the ID `wanted_id`, if that is given, are named in the findings.
+    `windows` begins and ends at multiples of `period`. `rules` say what a run would do. The findings
+    name the batches with the ID `wanted_id`, if it is not empty.
     """
 
     rules: Rules
@@ -46,7 +46,7 @@ class SurveySpec:
 
 
 class Surveyor:
-    """Surveys buckets; sends no write. Memory does not depend on the length of the range."""
+    """Surveys buckets without writing. Memory does not depend on the length of the range."""
 
     def __init__(self, buckets: Buckets[Bucket], spec: SurveySpec) -> None:
         policy = BreakerPolicy(spec.breaker_seconds, lambda bucket, error: self._fail(f"{bucket}: {error}"))
@@ -60,14 +60,14 @@ class Surveyor:
         self._listing = Stage("survey", spec.workers, bounded=False)
 
     def survey(self) -> SurveyReport:
-        """Look at everything. What cannot be read is in the report's failures, not raised."""
+        """Survey everything. Read errors are in the report's failures, not raised."""
         reader = MarkerReader(self._own, lambda error: self._fail(explain(error)))
         try:
             for aggregation in aggregations(self._ingestion):
                 if not aggregation_problem(aggregation) and aggregation in self._spec.selection:
                     self._listing.submit(self._guarded, aggregation, self._begin(aggregation, reader))
-        except Exception as error:  # noqa: BLE001 (what was found already is still surveyed)
-            self._fail(f"aggregations that were not found yet are missing here: {explain(error)}")
+        except Exception as error:  # noqa: BLE001 (aggregations already found are still surveyed)
+            self._fail(f"some aggregations are missing from this report: {explain(error)}")
         finally:
             self._listing.drain()
         report = self._report
@@ -75,7 +75,7 @@ class Surveyor:
         return report
 
     def _begin(self, aggregation: str, reader: MarkerReader) -> Callable[[], None]:
-        """The work that surveys one aggregation; all but its first request is split among the workers."""
+        """The job that surveys one aggregation; after its first request, its work can be split."""
 
         def begin() -> None:
             spec = self._spec
@@ -135,8 +135,8 @@ class Surveyor:
     def _guarded(self, aggregation: str, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 (whatever happens to this part, the others go on)
-            self._fail(f"a part of {quote(aggregation)} is missing here: {explain(error)}")
+        except Exception as error:  # noqa: BLE001 (an error in one part must not stop the others)
+            self._fail(f"the report on {quote(aggregation)} is incomplete: {explain(error)}")
 
     def _fail(self, message: str) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The aggregation windows of a range: which are marked, and what their markers say."""
+"""The aggregation windows of a range: which have markers, and what the markers record."""
 
 import threading
 from bisect import bisect_left
@@ -14,12 +14,12 @@ from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.ports import Bucket
 from workflow_manager.survey.findings import WindowFindings
 
-# A window may be read in several pieces, one after the other: so many records are kept meanwhile.
+# A window may be read in several pieces in a row, so this many records are cached.
 KEPT_RECORDS = 4
 
 
 class WindowMarkers:
-    """The aligned windows of one aggregation in a range. The markers are listed when this is made."""
+    """The aligned windows of one aggregation in a range. The constructor lists the markers."""
 
     def __init__(
         self, own: Bucket, reader: MarkerReader, aggregation: str, windows: Window, period: timedelta
@@ -42,7 +42,7 @@ class WindowMarkers:
                     (self._marked.add if aligned else self._others.append)(marked)
 
     def window_of(self, time: datetime) -> Window:
-        """The window that a time lies in."""
+        """The window that contains a time."""
         return aggregation_window(time, self._period)
 
     def windows_in(self, times: Window) -> Iterable[Window]:
@@ -56,7 +56,7 @@ class WindowMarkers:
             window = Window(window.end, window.end + self._period)
 
     def record(self, window: Window) -> MarkerRecord | None:
-        """What the marker of a window says; None if it has none."""
+        """The record in a window's marker; None if it has no marker."""
         if window not in self._marked:
             return None
         with self._lock:
@@ -71,7 +71,7 @@ class WindowMarkers:
         return record
 
     def findings(self, now: datetime) -> list[WindowFindings]:
-        """The windows that have begun, or are marked, with nothing but what their markers' names say."""
+        """The windows that have begun or have a marker, without batch counts."""
         found = []
         for window in self.windows_in(self.range):
             marked = window in self._marked
@@ -81,7 +81,7 @@ class WindowMarkers:
         return found
 
     def merge(self, findings: list[WindowFindings], found: Sequence[WindowFindings]) -> None:
-        """Add what a piece of the range has found to the windows that it lies in."""
+        """Add the findings of a piece of the range to its windows."""
         for one in found:
             at = bisect_left(findings, one.window, key=lambda known: known.window)
             if at == len(findings) or findings[at].window != one.window:
