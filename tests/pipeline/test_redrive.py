@@ -135,7 +135,7 @@ def test_a_message_that_is_too_long_for_the_topic_stays(queue: FaultyQueue) -> N
     bury(queue, intake(1), intake(2, "x" * 500), intake(3))
     report = redrive(queue)
     assert (report.redriven, report.failed) == (2, 1)
-    assert "it takes 500" in report.errors[0]
+    assert "the limit is 500" in report.errors[0]
     assert bodies(queue, "dead") == [intake(2, "x" * 500)]
 
 
