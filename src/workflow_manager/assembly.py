@@ -74,7 +74,7 @@ def read_flags(
         every = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
         parsed.mistakes.extend(misspelt_variables(strange, every))
     if queue and chosen and not first:
-        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
+        problem = f"unknown kind of queue; use one of: {', '.join(registry.queue_kinds())}"
         parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
     return parsed
 
@@ -103,7 +103,7 @@ def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
         ]
         return Flags(command, summary, groups)
     if not registry.is_queue_kind(kind):
-        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
+        problem = f"unknown kind of queue; use one of: {', '.join(registry.queue_kinds())}"
         raise ConfigError([Mistake(f"--{KIND}", kind, problem)])
     return _flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
 
@@ -149,7 +149,7 @@ class QueueCommand:
         chosen = str(values.get(KIND) or ("sqlite" if values.get("sqlite-path") else ""))
         parsed = self._flags(kinds, [chosen]).parse(arguments, environ)
         if chosen not in kinds:
-            problem = f"unknown kind of queue; there are {', '.join(kinds)}" if chosen else "is required"
+            problem = f"unknown kind of queue; use one of: {', '.join(kinds)}" if chosen else "is required"
             parsed.mistakes.append(Mistake(f"--{KIND}", chosen, problem))
             return parsed, ""
         return parsed, chosen
@@ -239,7 +239,7 @@ def _same_buckets(stores: Mapping[str, ObjectStore]) -> Iterator[Mistake]:
     for flag, store in stores.items():
         other = first.setdefault(store.url, flag)
         if other != flag:
-            yield Mistake(f"--{flag}", store.url, f"is the bucket of --{other} too; give each its own")
+            yield Mistake(f"--{flag}", store.url, f"is also the bucket of --{other}; use different buckets")
 
 
 def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:

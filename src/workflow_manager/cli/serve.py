@@ -63,23 +63,25 @@ SERVE = Group(
         Option("listen", f"host:port to answer HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
         Option(
             "max-list-requests",
-            "most listings in flight, in all instances together",
+            "maximum number of concurrent listings, over all instances",
             "64",
             flag_types.at_least_one,
         ),
         Option(
             "max-publish-requests",
-            "most publish requests in flight, in all instances together",
+            "maximum number of concurrent publish requests, over all instances",
             "64",
             flag_types.at_least_one,
         ),
         Option(
             "max-marker-requests",
-            "most marker writes in flight, in all instances together",
+            "maximum number of concurrent marker writes, over all instances",
             "96",
             flag_types.at_least_one,
         ),
-        Option("max-passes", "most instances to work on at a time", "32", flag_types.at_least_one),
+        Option(
+            "max-passes", "maximum number of instances to work on at a time", "32", flag_types.at_least_one
+        ),
     ),
 )
 FLAGS = Flags("serve", SUMMARY, [FLEET, SERVED, SERVE])

@@ -75,7 +75,7 @@ def options(kind: str, noun: str) -> tuple[Option, ...]:
     """The flags of a kind of queue: region and identity."""
     return (
         Option(f"{kind}-region", f"AWS region of the {noun}s", parse=_region, required=True),
-        Option(f"{kind}-identity", f"role to publish to the {noun}s with"),
+        Option(f"{kind}-identity", f"role to assume for publishing to the {noun}s with"),
     )
 
 
@@ -163,9 +163,9 @@ class BatchSender:
         if error.code in _CREDENTIALS:
             return "renew the credentials, and check this machine's clock"
         if error.code.upper().startswith("KMS"):
-            return f"let {self.who} use the {noun}'s key: kms:GenerateDataKey and kms:Decrypt"
+            return f"grant {self.who} the permissions kms:GenerateDataKey and kms:Decrypt on the {noun}'s key"
         if error.status == HTTPStatus.FORBIDDEN:
-            return f"let {self.who} have {self._dialect.permissions[operation]} on the {noun}"
+            return f"grant {self.who} the permission {self._dialect.permissions[operation]} on the {noun}"
         if error.code in _ABSENT:
             return f"create the {noun}, or correct its name, account and region"
         return f"check the {noun}, the region and the endpoint" if error.status else ""
@@ -205,14 +205,14 @@ def _unsent(message: Message) -> CloudError:
     try:
         forbidden = _FORBIDDEN.search(message.body.decode())
     except UnicodeDecodeError:
-        return CloudError("the service takes only UTF-8, and the message is none")
+        return CloudError("the service accepts only UTF-8, and the message is not valid UTF-8")
     if forbidden:
-        return CloudError(f"the service takes no message with the character {forbidden[0]!a} in it")
+        return CloudError(f"the service accepts no message that contains the character {forbidden[0]!a}")
     return CloudError("the message was not sent", tries=ALWAYS)
 
 
 def _unmentioned() -> CloudError:
-    return CloudError("the service's answer does not say whether it took the message", tries=ALWAYS)
+    return CloudError("the service's answer does not say whether it accepted the message", tries=ALWAYS)
 
 
 def _group(name: str) -> str:
@@ -222,5 +222,5 @@ def _group(name: str) -> str:
 
 def _region(text: str) -> str:
     if not _REGION.fullmatch(text):
-        raise ValueError("not a region of AWS, such as us-east-1")
+        raise ValueError("not a valid AWS region, such as us-east-1")
     return text

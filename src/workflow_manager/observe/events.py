@@ -177,7 +177,7 @@ class BucketGivenUp(Event):
 
     @property
     def message(self) -> str:
-        return f"{self.bucket} is not asked again in this run: {self.error}"
+        return f"{self.bucket} is not used for the rest of this run: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,10 @@ class RunGivenUp(Event):
 
     @property
     def message(self) -> str:
-        return f"requests in flight have not ended within {self.grace}; what they publish may be repeated"
+        return (
+            f"requests in flight have not ended within {self.grace}; "
+            "tasks that they publish may be published again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class RunSuperseded(Event):
     def message(self) -> str:
         return (
             f"another run holds the lease: process {self.process} on {self.host}, until {moment(self.until)}"
-            " unless it renews it; everything is left to that run. If it was killed, its lease ends by itself"
+            " unless it renews it; this run schedules nothing."
+            " If the other run was killed, its lease expires by itself"
         )
 
 
