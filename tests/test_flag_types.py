@@ -65,7 +65,7 @@ def test_durations_are_shown_as_they_are_given(text: str) -> None:
     ],
 )
 def test_what_go_refuses_as_a_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="duration|too long"):
+    with pytest.raises(ValueError, match=r"duration|too long"):
         flag_types.duration(text)
 
 

@@ -160,7 +160,10 @@ def test_refused_access_is_tried_once_and_says_what_to_permit(operation: str, cl
         GcsStore: {"list": "list", "write": "create", "read": "get", "delete": "delete"},
     }
     permission = permissions[type(cloud.store)][operation]
-    pattern = f"could not {operation} {cloud.store.url}.* as {who}.*403 AccessDenied.*grant .* the permission .*{permission}"
+    pattern = (
+        f"could not {operation} {cloud.store.url}.* as {who}.*403 AccessDenied"
+        f".*grant .* the permission .*{permission}"
+    )
     assert re.search(pattern, str(failed.value))
 
 
