@@ -112,7 +112,7 @@ instances:
         "L13: -a: aggregate-tasks-topic: is not a reference; write {env: NAME} or {file: PATH}",
         "L16: c: must have keys with values",
         "L4: defaults: grace-perod: unknown key; did you mean grace-period?",
-        ("L5: defaults: log-level: belongs to the process, not to an instance; give it on the command line"),
+        ("L5: defaults: log-level: belongs to the process, not to an instance; set it on the command line"),
         (
             "L8: -a: ingestor-input='nonsense': not a valid bucket URL: use "
             "s3://{region}/{name}, gs://{name} or file:///{directory}"
@@ -219,7 +219,7 @@ def test_a_pod_that_cannot_find_its_shard_does_nothing(path: Path, environ: dict
     (problem,) = problems(
         path, f"{HEAD}instances:\n{instance('a')}", "--shard=auto", "--shard-count=4", **environ
     )
-    assert "give --shard=I/4" in problem
+    assert "set --shard=I/4" in problem
     (problem,) = problems(path, f"{HEAD}instances:\n{instance('a')}", "--shard=auto", **environ)
     assert problem == "--shard='auto': requires --shard-count"
 

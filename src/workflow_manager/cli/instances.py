@@ -13,7 +13,7 @@ from workflow_manager.fleet import PROCESS_FLAGS, read_fleet
 
 SUMMARY = """\
 instances list     prints the names of the instances in --config, as --instance and --shard choose them
-instances example  prints a file to begin with
+instances example  prints a file to start from
 instances schema   prints the JSON Schema of such files, for editors
 
 'list' checks the whole file, and reports all its mistakes with their line numbers."""
@@ -30,7 +30,7 @@ def instances(arguments: Sequence[str]) -> int:
             return 0
     elif not FLAGS.parse(arguments, {}).wants_help:
         if rest or action not in ("example", "schema"):
-            raise ConfigError([Mistake("", "", "give one of list, example and schema")])
+            raise ConfigError([Mistake("", "", "use one of list, example and schema")])
         print(example() if action == "example" else instances_schema(), end="")
         return 0
     print(FLAGS.help(), end="")

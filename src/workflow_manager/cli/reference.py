@@ -101,8 +101,8 @@ _MARKERS = """\
 # Markers
 
 A marker's name says that a task is scheduled; see [objects](objects.md). Its content is a record of the
-task: one line of JSON in UTF-8. Only `version` and `marker` are always there. What a record does not say
-is unknown. That holds for the markers of earlier versions and of the Go program, which contain their own
+task: one line of JSON in UTF-8. Only `version` and `marker` are always there. Anything else
+may be missing, as in the markers of earlier versions and of the Go program, which contain only their own
 name.
 
 An aggregation's marker lists the batches that its message named. A run compares them with the batches

@@ -42,9 +42,9 @@ from workflow_manager.service.records import Records
 from workflow_manager.service.web import Site, WebPage, WebServer, json_page, text_page
 
 SUMMARY = """\
-Work on all instances of a file, for as long as the process lives: a pass over each at every interval, and
-one after each notification of an upload. Answers /metrics, /healthz, /readyz, /status.json and / over HTTP.
-SIGTERM ends it when the passes under way have ended; SIGHUP reads the file again."""
+Run as a service that schedules all instances of a file: a pass over each at every interval, and one after
+each notification of an upload. Serves /metrics, /healthz, /readyz, /status.json and / over HTTP. On SIGTERM,
+it exits once the passes in progress have ended; on SIGHUP, it reloads the file."""
 NO_HTTP = "none"
 _LARGEST_PORT = 65535
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]|\*):([0-9]{1,5})")
@@ -60,7 +60,7 @@ def _address(text: str) -> str:
 SERVE = Group(
     "Serve",
     (
-        Option("listen", f"host:port to answer HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
+        Option("listen", f"host:port to serve HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
         Option(
             "max-list-requests",
             "maximum number of concurrent listings, over all instances",
