@@ -27,6 +27,14 @@ SIZE_ATTRIBUTE = "MaximumMessageSize"
 _MOST_BYTES = 1_048_576
 
 _OK = frozenset({200})
+# What messages are full of, quoted as in a form; the first two first, as they come of the others.
+_FREQUENT = (
+    (b"%", b"%25"),
+    (b"+", b"%2B"),
+    (b" ", b"+"),
+    *((char.encode(), f"%{ord(char):02X}".encode()) for char in '",/:[]{}'),
+)
+_IS_QUOTED = re.compile(rb"[A-Za-z0-9%+_.~-]*").fullmatch
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 _REGION = re.compile("[a-z0-9-]{1,63}")
 # A success is a `member` in SNS and a `SendMessageBatchResultEntry` in SQS; a failure is a `member`
@@ -150,7 +158,7 @@ class BatchSender:
     def _call(self, action: str, fields: Mapping[str, str | bytes], parse: Callable[[str], T]) -> T:
         fields = {"Action": action, "Version": self._dialect.version, **fields}
         # The names are ours, and have nothing in them to be quoted: to find that out takes long.
-        form = "&".join([f"{name}={quote_plus(value)}" for name, value in fields.items()])
+        form = "&".join([f"{name}={form_quoted(value)}" for name, value in fields.items()])
         request = Request("POST", "/", form.encode(), _FORM)
         return self._service.fetch(request, _OK, partial(_whole, action, parse))
 
@@ -224,3 +232,11 @@ def _region(text: str) -> str:
     if not _REGION.fullmatch(text):
         raise ValueError("not a valid AWS region, such as us-east-1")
     return text
+
+
+def form_quoted(value: str | bytes) -> str:
+    """A value as quote_plus has it in a form: that looks at each character, which took a tenth of a run."""
+    quoted = value.encode() if isinstance(value, str) else value
+    for plain, code in _FREQUENT:
+        quoted = quoted.replace(plain, code)
+    return quoted.decode() if _IS_QUOTED(quoted) else quote_plus(value)
