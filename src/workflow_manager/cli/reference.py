@@ -38,8 +38,9 @@ generated from the program.
 _INSTANCES = """\
 # The file of instances
 
-`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run` and `check`. An
-instance is what a single run works on: three buckets, a queue, and its windows.
+`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run`, `check`,
+`status`, `explain` and `backfill`. An instance is what a single run works on: three buckets, a queue, and its
+windows. `--instance NAME` chooses some of them; it may be repeated, and `*` stands for any characters.
 
 - `instances:` has them by name: up to 63 letters, digits, `-`, `_` and `.`. `defaults:` has the flags of
   every instance that does not give its own. No other key stands at the top.
@@ -123,7 +124,8 @@ _STATUS = """\
 
 `workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
 of a run, and its verdicts are those of a run with these flags: what is due is what the run schedules. It
-writes nothing. This page is generated from the program.
+writes nothing. With `--config` it tells the state of each instance of a [file](instances.md); `--json` then prints
+`{"instances": {NAME: STATUS}}`. This page is generated from the program.
 
 A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
 not name.

@@ -99,9 +99,14 @@ def window_json(found: WindowFindings, rules: Rules) -> dict[str, Any]:
         "left_out": found.left_out,
         "left_out_known": found.recorded or not found.marked,
         "left_out_example": f"{example.time}/{example.id}" if example else None,
-        "overlaps": found.overlaps
-        and {"begin": timestamp(found.overlaps.begin), "end": timestamp(found.overlaps.end)},
+        "overlaps": overlaps_json(found),
     }
+
+
+def overlaps_json(found: WindowFindings) -> dict[str, str] | None:
+    """The scheduled window of another length that overlaps this one, if any."""
+    other = found.overlaps
+    return None if other is None else {"begin": timestamp(other.begin), "end": timestamp(other.end)}
 
 
 def _aggregation(found: AggregationFindings, rules: Rules) -> dict[str, Any]:
