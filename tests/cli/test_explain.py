@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from support.command import Deployment, Outcome, call
+from workflow_manager.survey.explanation_schema import EXPLAIN_SCHEMA
 
 NOW = "2026-11-23T04:20:00Z"
 WINDOWS = ("--aggregation-period=8h", "--grace-period=4h", f"--now={NOW}")
@@ -32,6 +34,7 @@ def explain(deployment: Deployment, *words: str) -> Outcome:
 
 def as_json(deployment: Deployment, *words: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(explain(deployment, "--json", *words).stdout)
+    assert list(Draft202012Validator(EXPLAIN_SCHEMA).iter_errors(found)) == []
     return found
 
 

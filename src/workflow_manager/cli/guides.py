@@ -108,7 +108,10 @@ GUIDES = {
                 "for a script: status 4 if windows were missed in the last week",
                 ("workflow-manager status --since 7d --fail-on missed", *_DIRECTORIES),
             ),
-            Example("all instances of a file", ("workflow-manager status --config instances.yaml",)),
+            Example(
+                "the instances of a file whose names begin with na-",
+                ("workflow-manager status --config instances.yaml --instance 'na-*'",),
+            ),
         ),
     ),
     "explain": Guide(

@@ -24,6 +24,7 @@ from workflow_manager.observe import events, found, marker_events, service_event
 from workflow_manager.observe.event import Event
 from workflow_manager.report.run_document import schema
 from workflow_manager.survey.as_json import STATUS_SCHEMA
+from workflow_manager.survey.explanation_schema import EXPLAIN_SCHEMA
 
 _FLAGS = """\
 # Flags
@@ -119,20 +120,30 @@ marker; 50,000 batches take about 2 MB. This page is generated from the program.
 """
 
 
-_STATUS = """\
+_STATUS = (
+    """\
 # Status
 
 `workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
 of a run, and its verdicts are those of a run with these flags: what is due is what the run schedules. It
-writes nothing. With `--config` it tells the state of each instance of a [file](instances.md); `--json` then prints
-`{"instances": {NAME: STATUS}}`. This page is generated from the program.
+writes nothing. With `--config` it tells the state of each instance of a [file](instances.md), and `--json`
+prints `{"instances": {NAME: STATUS}}`. This page is generated from the program.
 
 A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
 not name.
 
 | window | why |
 | --- | --- |
-""" + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+"""
+    + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+    + "\n## Schema\n"
+)
+_EXPLAIN = """\
+## Schema of explain
+
+`workflow-manager explain --json` prints what is known about each batch, window or malformed name that was
+found, by the same rules. With `--config` it is by instance, as above: `{"instances": {NAME: EXPLANATIONS}}`.
+"""
 
 
 def instances_page() -> str:
@@ -187,8 +198,9 @@ def markers_page() -> str:
 
 
 def status_page() -> str:
-    """The schema of `status --json`, as Markdown."""
-    return f"{_STATUS}\n## Schema\n\n```json\n{json.dumps(STATUS_SCHEMA, indent=2)}\n```\n"
+    """The schemas of `status --json` and `explain --json`, as Markdown."""
+    schemas = ((_STATUS, STATUS_SCHEMA), (_EXPLAIN, EXPLAIN_SCHEMA))
+    return "\n".join(f"{about}\n```json\n{json.dumps(schema, indent=2)}\n```\n" for about, schema in schemas)
 
 
 def events_page() -> str:
