@@ -11,8 +11,6 @@ from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags
 from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.passes import Passes
 from workflow_manager.cli.run_output import utc_now
-from workflow_manager.cli.survey_text import report_lines
-from workflow_manager.cli.surveying import Grounds, grounds_of
 from workflow_manager.config.backfill_flags import BACKFILL
 from workflow_manager.config.flags import Parsed
 from workflow_manager.config.run_config import Given
@@ -24,8 +22,10 @@ from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.logs import printable
 from workflow_manager.observe.wording import counted, quote, span
 from workflow_manager.pipeline.scheduler import RunSpec
+from workflow_manager.report.survey_rows import report_lines
 from workflow_manager.survey.backfill_plan import BackfillRange, Only, PlannedPass
 from workflow_manager.survey.findings import SurveyReport
+from workflow_manager.survey.grounds import Grounds, grounds_of
 from workflow_manager.survey.subject import BatchSubject, WindowSubject, batch_time, parse_subject
 from workflow_manager.survey.surveyor import Surveyor
 

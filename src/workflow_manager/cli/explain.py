@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from workflow_manager.assembly import flags_without_queue, read_flags
-from workflow_manager.cli.explain_text import sentences
 from workflow_manager.cli.run_output import utc_now
-from workflow_manager.cli.surveying import grounds, range_since
+from workflow_manager.cli.surveying import grounds
 from workflow_manager.config.survey_flags import EXPLAIN
 from workflow_manager.core.names import BatchIds
 from workflow_manager.core.selection import Selection
@@ -17,8 +16,10 @@ from workflow_manager.core.windows import Window
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.logs import printable
 from workflow_manager.observe.wording import quote
+from workflow_manager.report.explanation_text import sentences
 from workflow_manager.survey.explanation import BatchExplanation, Explainer, WindowExplanation
 from workflow_manager.survey.explanation_json import batch_json, window_explanation_json
+from workflow_manager.survey.grounds import range_since
 from workflow_manager.survey.subject import BatchIdSubject, BatchSubject, Subject, parse_subject
 
 SUMMARY = """\

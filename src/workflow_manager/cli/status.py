@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from workflow_manager.assembly import flags_without_queue, read_flags
 from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.run_output import utc_now
-from workflow_manager.cli.survey_text import report_lines
-from workflow_manager.cli.surveying import grounds, range_since
+from workflow_manager.cli.surveying import grounds
 from workflow_manager.config.survey_flags import STATUS
+from workflow_manager.report.survey_rows import report_lines
 from workflow_manager.survey.as_json import report_json
 from workflow_manager.survey.findings import SurveyReport
+from workflow_manager.survey.grounds import range_since
 from workflow_manager.survey.surveyor import Surveyor
 
 SUMMARY = """\

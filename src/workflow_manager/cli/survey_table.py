@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workflow_manager.cli.summary import console
-from workflow_manager.cli.survey_text import intake_rows, window_rows
+from workflow_manager.report.survey_rows import intake_rows, window_rows
 from workflow_manager.survey.findings import SurveyReport
 
 NUMBERS = ("ready", "scheduled", "due", "too old", "by peer")
