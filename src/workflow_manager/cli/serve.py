@@ -36,9 +36,11 @@ from workflow_manager.pipeline.shared_workers import SharedWorkers
 from workflow_manager.ports import Observer, Option
 from workflow_manager.service.exposition import exposition
 from workflow_manager.service.fleet_service import FleetService, ServiceSettings
-from workflow_manager.service.instance_passes import PassContext
+from workflow_manager.service.instance_passes import PassContext, utc_now
 from workflow_manager.service.overview import overview, page
 from workflow_manager.service.records import Records
+from workflow_manager.service.survey_jobs import SurveyContext
+from workflow_manager.service.surveys import Surveys
 from workflow_manager.service.web import Site, WebPage, WebServer, json_page, text_page
 
 SUMMARY = """\
@@ -77,6 +79,12 @@ SERVE = Group(
             "max-marker-requests",
             "most marker writes in flight, in all instances together",
             "96",
+            flag_types.at_least_one,
+        ),
+        Option(
+            "max-survey-requests",
+            "most requests in flight of surveys for the status page, in all instances together",
+            "16",
             flag_types.at_least_one,
         ),
         Option("max-passes", "most instances to work on at a time", "32", flag_types.at_least_one),
@@ -122,6 +130,7 @@ class _Process:
         self._started = time.time()
         self._ready = False
         self._records = Records()
+        self._surveys = Surveys()
         settings = ServiceSettings(
             environ,
             self._logs.labelled,
@@ -133,7 +142,8 @@ class _Process:
             publishing=given.get("max-publish-requests", int),
             marking=given.get("max-marker-requests", int),
         )
-        self._service = FleetService(settings, PassContext(self._records, _deliver, workers))
+        surveying = SurveyContext.of(self._surveys, environ, given.get("max-survey-requests", int), utc_now)
+        self._service = FleetService(settings, PassContext(self._records, _deliver, workers), surveying)
         self._signals: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
         self._ending = False
 

@@ -87,11 +87,15 @@ class AggregationFindings:
 
 @dataclass(slots=True)
 class SurveyReport:
-    """A survey: the aggregations sorted by ID, and the errors that make it incomplete."""
+    """A survey: the aggregations sorted by ID, and the errors that make it incomplete.
+
+    `omitted` counts the aggregations that were not surveyed because there are too many.
+    """
 
     rules: Rules
     aggregations: dict[str, AggregationFindings] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    omitted: int = 0
 
     def missed(self) -> Iterator[WindowFindings]:
         """The windows that could be aggregated, but that runs no longer schedule."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflow_manager.config.flags import Parsed
-from workflow_manager.config.run_config import Given, RunConfig
+from workflow_manager.config.run_config import Given, RunConfig, configure
 from workflow_manager.core.selection import Selection
 from workflow_manager.core.verdict import Rules
 from workflow_manager.core.windows import MINUTE, Window, aggregation_window, floor
@@ -36,6 +36,10 @@ class Grounds:
             self.config.max_list_workers,
             self.config.request_timeout.total_seconds() / 2,
         )
+
+    def at(self, parsed: Parsed, clock_time: datetime) -> "Grounds":
+        """The same buckets, and what a run with the same flags would do at another time."""
+        return grounds_of(parsed, configure(parsed.values, clock_time), self.buckets, clock_time)
 
     def around(self, times: Window) -> tuple[datetime, datetime]:
         """The start of the window that contains the first time, and the end of the one with the last."""
@@ -72,12 +76,19 @@ def range_since(parsed: Parsed, rules: Rules, period: timedelta) -> Window:
     since = parsed.values["since"]
     try:
         begin = since if isinstance(since, datetime) else rules.now - since  # type: ignore[operator]
-        begin = aggregation_window(begin, period).begin
+        until = parsed.values.get("until")
+        return range_of(begin, rules, period, until if isinstance(until, datetime) else None)
     except OverflowError:
         raise ConfigError([Mistake("--since", str(since), "falls outside years 1 to 9999")]) from None
-    until = parsed.values.get("until")
-    end = until if isinstance(until, datetime) else rules.intake.end
-    end = floor(end, MINUTE)
+
+
+def range_of(since: datetime, rules: Rules, period: timedelta, until: datetime | None = None) -> Window:
+    """The range from `since`, rounded down to a window start, to `until`, or to the end of the intake window.
+
+    Raises ConfigError, and OverflowError if it begins before all time.
+    """
+    begin = aggregation_window(since, period).begin
+    end = floor(until or rules.intake.end, MINUTE)
     if end <= begin:
         raise ConfigError([Mistake("--until", f"{end:%Y-%m-%dT%H:%M:%SZ}", "must be after --since")])
     return Window(begin, end)
