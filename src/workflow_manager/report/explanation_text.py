@@ -12,10 +12,12 @@ def sentences(explained: BatchExplanation | WindowExplanation, rules: Rules) -> 
     """What there is to say, one line each; a command stands on a line of its own."""
     if isinstance(explained, BatchExplanation):
         yield from _batch(explained)
-        yield from _window(explained.window)
+        yield _window(explained.window)
+        yield from window_sentences(explained.window)
         yield from _named(explained)
     else:
-        yield from _window(explained)
+        yield _window(explained)
+        yield from window_sentences(explained)
     yield f"As of {rules.now:%Y-%m-%dT%H:%M:%SZ}:"
     anything = False
     for sentence, command in remedy(explained):
@@ -46,15 +48,23 @@ def _batch(explained: BatchExplanation) -> Iterator[str]:
         yield f"Its intake is {explained.state}: {REASONS[explained.state]}."
 
 
-def _window(explained: WindowExplanation) -> Iterator[str]:
+def _window(explained: WindowExplanation) -> str:
     found = explained.findings
     left_out = f", {found.left_out} of them left out of its task" if found.left_out else ""
-    yield (
+    return (
         f"Window {span(found.window)} of {quote(explained.aggregation)}: {found.ready} ready,"
         f" {found.validated} validated by the peer{left_out}."
     )
+
+
+def window_sentences(explained: WindowExplanation) -> Iterator[str]:
+    """Why a window is in its state, without what a table beside it already says."""
+    found = explained.findings
     yield f"The window is {explained.state}: {REASONS[explained.state]}."
-    yield from _marker("Its marker", marker_name(explained.marker), explained.record)
+    if explained.record is None and found.marked:
+        yield f"Its marker {quote(marker_name(explained.marker))} exists."
+    else:
+        yield from _marker("Its marker", marker_name(explained.marker), explained.record)
     if found.overlaps is not None:
         yield f"It overlaps the scheduled window {span(found.overlaps)}, so a run refuses to schedule it."
 

@@ -21,6 +21,8 @@ from workflow_manager.core.windows import MINUTE, Window, aggregation_window
 from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.scheduler import Buckets
 from workflow_manager.ports import Bucket
+from workflow_manager.survey import commands
+from workflow_manager.survey.backfill_plan import Only
 from workflow_manager.survey.findings import WindowFindings
 from workflow_manager.survey.subject import batch_time
 from workflow_manager.survey.surveyor import Surveyor, SurveySpec
@@ -147,76 +149,60 @@ class Explainer:
         return found
 
 
-def remedy(explained: BatchExplanation | WindowExplanation) -> Iterator[tuple[str, str]]:
-    """What it takes to schedule this: sentences, each with a command or an empty string."""
-    if isinstance(explained, BatchExplanation):
-        yield from _intake_remedy(explained)
-        yield from _window_remedy(explained.window)
-        if explained.named is False and explained.ready and explained.validated:
-            yield (
-                (
-                    "To aggregate this batch, publish the window's task again with the batches that are ready"
-                    " and validated now. The batches that it named before are then aggregated twice."
-                ),
-                (
-                    f"workflow-manager backfill --marker {_quoted(marker_name(explained.window.marker))}"
-                    " --again --recompute --reason 'batches came late'"
-                ),
-            )
-    else:
-        yield from _window_remedy(explained)
+def remedy(explained: BatchExplanation | WindowExplanation, target: str = "") -> Iterator[tuple[str, str]]:
+    """What it takes to schedule this: sentences, each with a command or an empty string.
+
+    `target` holds the flags that choose an instance in commands, if there are many.
+    """
+    if not isinstance(explained, BatchExplanation):
+        yield from _window_remedy(explained, target)
+        if explained.findings.left_out:
+            yield _recomputed("the batches that were left out", explained, target)
+        return
+    yield from _intake_remedy(explained, target)
+    yield from _window_remedy(explained.window, target)
+    if explained.named is False and explained.ready and explained.validated:
+        yield _recomputed("this batch", explained.window, target)
 
 
-def _intake_remedy(explained: BatchExplanation) -> Iterator[tuple[str, str]]:
+def _recomputed(what: str, window: WindowExplanation, target: str) -> tuple[str, str]:
+    return (
+        (
+            f"To aggregate {what}, publish the window's task again with the batches that are ready"
+            " and validated now. The batches that it named before are then aggregated twice."
+        ),
+        commands.recompute(marker_name(window.marker), target),
+    )
+
+
+def _intake_remedy(explained: BatchExplanation, target: str) -> Iterator[tuple[str, str]]:
     begin = batch_time(explained.batch)
-    of = _quoted(explained.aggregation)
     match explained.state:
         case None if explained.record is None:
             yield "It can be scheduled once all three of its objects are in the ingestion bucket.", ""
         case BatchState.DUE:
-            yield "The next run schedules its intake.", "workflow-manager run"
+            yield "The next run schedules its intake.", commands.run(target)
         case BatchState.TOO_OLD:
             yield (
                 "Runs no longer schedule its intake; run a backfill.",
-                (
-                    f"workflow-manager backfill --from {_stamp(begin)} --to {_stamp(begin + MINUTE)}"
-                    f" --aggregation-id {of} --only intake"
+                commands.backfill(
+                    Window(begin, begin + MINUTE), [explained.aggregation], Only.INTAKE, target
                 ),
             )
         case BatchState.TOO_EARLY:
             yield "A run schedules its intake once its time is less than a day in the future.", ""
 
 
-def _window_remedy(explained: WindowExplanation) -> Iterator[tuple[str, str]]:
-    window = explained.findings.window
-    of = _quoted(explained.aggregation)
+def _window_remedy(explained: WindowExplanation, target: str) -> Iterator[tuple[str, str]]:
     match explained.state:
         case WindowState.DUE:
-            yield "The next run schedules the window.", "workflow-manager run"
+            yield "The next run schedules the window.", commands.run(target)
         case WindowState.MISSED:
             yield (
                 "Runs no longer schedule the window; run a backfill.",
-                (
-                    f"workflow-manager backfill --from {_stamp(window.begin)} --to {_stamp(window.end)}"
-                    f" --aggregation-id {of} --only aggregate"
-                ),
+                commands.backfill(explained.findings.window, [explained.aggregation], Only.AGGREGATE, target),
             )
         case WindowState.WAITING:
             yield "The window can be scheduled once the peer has validated any of its batches.", ""
         case WindowState.FILLING | WindowState.IN_GRACE:
             yield "A run schedules the window after its grace period.", ""
-
-
-def _stamp(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _quoted(text: str) -> str:
-    """Quote a name for a shell; escape characters that are unsafe on a terminal."""
-    if text.isascii() and all(char.isalnum() or char in "-_.:/" for char in text):
-        return text
-    if text.isprintable():
-        return "'" + text.replace("'", "'\\''") + "'"
-    return (
-        "$'" + "".join(one if one.isalnum() and one.isascii() else f"\\U{ord(one):08x}" for one in text) + "'"
-    )
