@@ -23,12 +23,17 @@ class HeatRow:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """The rows whose windows have the same length. `days` are headings, with how many columns each spans."""
+    """The rows whose windows have the same length.
+
+    `days` are headings, with how many columns each spans. A row has runs of windows in the same state: the
+    letter of that, or nothing for windows that the row does not have, and their number. Browsers take much
+    longer for a cell for each window.
+    """
 
     length: str
     days: list[tuple[str, int]]
     times: list[str]
-    rows: list[tuple[HeatRow, str]]
+    rows: list[tuple[HeatRow, list[tuple[str, int]]]]
 
 
 def heat_maps(rows: Sequence[HeatRow]) -> list[HeatMap]:
@@ -48,13 +53,13 @@ def _heat_map(length: timedelta, rows: Sequence[HeatRow]) -> HeatMap:
         for day, found in groupby(windows, lambda window: window.begin.date())
     ]
     times = [f"{window.begin:{'%H' if length >= HOUR else '%H:%M'}}" for window in windows]
-    return HeatMap(_length(length), days, times, [(row, _codes(row, windows)) for row in rows])
+    return HeatMap(_length(length), days, times, [(row, _runs(row, windows)) for row in rows])
 
 
-def _codes(row: HeatRow, windows: Sequence[Window]) -> str:
-    """A letter for each window; a blank where the row has none."""
+def _runs(row: HeatRow, windows: Sequence[Window]) -> list[tuple[str, int]]:
     states = row.states
-    return "".join(states[window].code if window in states else " " for window in windows)
+    codes = (states[window].code if window in states else "" for window in windows)
+    return [(code, sum(1 for _ in run)) for code, run in groupby(codes)]
 
 
 def _length(length: timedelta) -> str:

@@ -111,6 +111,7 @@ def status_page(parts: Sequence[InstancePart], made: datetime, passes: Passes | 
             windows[shown] = windows.get(shown, 0) + count
     maps = heat_maps([row for part in parts for row in part.rows])
     widths = {width for part in parts for width in part.widths}
+    widths |= {count for one in maps for _, runs in one.rows for _, count in runs}
     columns = {len(one.times) for one in maps}
     style = _source("page.css") + "".join(_rules(sorted(widths), sorted(columns)))
     script = _source("page.js")
@@ -214,7 +215,7 @@ def _trusted(text: str) -> object:
 
 def _rules(widths: Sequence[int], columns: Sequence[int]) -> list[str]:
     """Rules for lengths that occur on a page: its policy does not allow them as attributes."""
-    spans = [f".w{width}{{flex-grow:{width};--n:{width}}}" for width in widths]
+    spans = [f".w{width}{{--n:{width}}}" for width in widths]
     return spans + [f".c{count}{{min-width:calc(13rem + {count}*1.05rem)}}" for count in columns]
 
 

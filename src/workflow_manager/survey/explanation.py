@@ -197,7 +197,7 @@ def _window_remedy(explained: WindowExplanation, target: str) -> Iterator[tuple[
     match explained.state:
         case WindowState.DUE:
             yield "The next run schedules the window.", commands.run(target)
-        case WindowState.MISSED:
+        case WindowState.MISSED if explained.findings.overlaps is None:
             yield (
                 "Runs no longer schedule the window; run a backfill.",
                 commands.backfill(explained.findings.window, [explained.aggregation], Only.AGGREGATE, target),

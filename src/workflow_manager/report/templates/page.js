@@ -33,7 +33,7 @@
   // Filter and sort.
   const items = all(".item").map((element, place) => ({
     element, place,
-    names: all(".name", element).map((name) => name.textContent).join("\n").toLowerCase(),
+    names: all("h3 bdi,h4 bdi", element).map((name) => name.textContent).join("\n").toLowerCase(),
     codes: element.dataset.codes,
     newest: element.dataset.newest,
     due: element.dataset.due,
@@ -101,13 +101,19 @@
   reveal();
 
   // A cell of the heat map says what it is about when it is pointed at.
-  document.addEventListener("mouseover", ({ target }) => {
-    if (!target.matches?.(".heat td[class]") || target.title) return;
-    const [days, times] = target.closest("table").tHead.rows;
-    let left = target.cellIndex;
+  const startOf = (table, column) => {
+    const [days, times] = table.tHead.rows;
+    let left = column;
     const day = [...days.cells].slice(1).find((cell) => (left -= cell.colSpan) <= 0);
+    return `${day.textContent} ${times.cells[column].textContent} h`;
+  };
+  document.addEventListener("mousemove", ({ target, offsetX }) => {
+    if (!target.matches?.(".heat td[class]")) return;
+    const cells = [...target.parentNode.cells];
+    const before = cells.slice(1, target.cellIndex).reduce((sum, cell) => sum + cell.colSpan, 0);
+    const within = Math.min(target.colSpan - 1, Math.floor((offsetX / target.offsetWidth) * target.colSpan));
     const state = getComputedStyle(target).getPropertyValue("--a").replaceAll('"', "");
-    target.title = `${target.parentNode.cells[0].textContent}, ${day.textContent} ${times.cells[target.cellIndex].textContent} h: ${state}`;
+    target.title = `${cells[0].textContent}, ${startOf(target.closest("table"), before + 1 + within)}: ${state}`;
   });
   for (const map of all(".heat")) map.parentNode.scrollLeft = map.parentNode.scrollWidth;
 
