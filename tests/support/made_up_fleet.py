@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from workflow_manager.core.names import Batch
 from workflow_manager.core.verdict import Rules
 from workflow_manager.core.windows import HOUR, Window, aggregation_window, intake_window
-from workflow_manager.report.page_views import PageInstance
+from workflow_manager.report.surveyed import SurveyedInstance
 from workflow_manager.survey.findings import (
     AggregationFindings,
     IntakeFindings,
@@ -27,7 +27,7 @@ def windows(period: timedelta, days: int = 7) -> Iterator[WindowFindings]:
     """The windows that have begun, as if a week had gone well."""
     window = aggregation_window(NOW - timedelta(days=days), period)
     while window.begin <= NOW:
-        over = NOW >= window.end + GRACE
+        over = window.end + GRACE <= NOW
         marked = over and window != rules(period).aggregation
         count = 24 if over else 6
         yield WindowFindings(window, count, 0, count if over else 0, marked=marked, recorded=marked)
@@ -68,15 +68,15 @@ def report(*found: AggregationFindings, period: timedelta = 8 * HOUR) -> SurveyR
     return SurveyReport(rules(period), {one.aggregation: one for one in found})
 
 
-def instance(name: str, *found: AggregationFindings, period: timedelta = 8 * HOUR) -> PageInstance:
+def instance(name: str, *found: AggregationFindings, period: timedelta = 8 * HOUR) -> SurveyedInstance:
     """An instance of a file `fleet.yaml`, or a deployment without a name."""
     target = f"--config fleet.yaml --instance {name}" if name else ""
     labels = {"locality": name.partition("-")[0], "ingestor": name} if name else {}
     times = Window(aggregation_window(NOW - timedelta(days=7), period).begin, rules(period).intake.end)
-    return PageInstance(name, labels, report(*found, period=period), times, target=target)
+    return SurveyedInstance(name, labels, report(*found, period=period), times, target=target)
 
 
-def fleet(count: int, periods: tuple[timedelta, ...] = (3 * HOUR, 8 * HOUR)) -> list[PageInstance]:
+def fleet(count: int, periods: tuple[timedelta, ...] = (3 * HOUR, 8 * HOUR)) -> list[SurveyedInstance]:
     """Instances of three aggregations; something is the matter with one in ten."""
     made = []
     for number in range(count):

@@ -14,13 +14,13 @@ WINDOW = "window (UTC)"
 _CARE = "yellow"
 
 
-def show(report: SurveyReport) -> None:
+def show(report: SurveyReport, name: str = "") -> None:
     """Print the tables."""
-    console().print(tables(report))
+    console().print(tables(report, name))
 
 
-def tables(report: SurveyReport) -> Group:
-    """The intake side of each aggregation, then its windows."""
+def tables(report: SurveyReport, name: str = "") -> Group:
+    """The intake side of each aggregation, then its windows; `name` is that of its instance, if any."""
     intake = _table("aggregation", "ready", "scheduled", "due", "too old", "oldest due", "newest")
     for row in intake_rows(report):
         cells = [Text(str(cell)) for cell in row]
@@ -30,12 +30,13 @@ def tables(report: SurveyReport) -> Group:
     windows = _table("aggregation", WINDOW, "state", "ready", "by peer")
     last = ""
     for one in window_rows(report):
-        name = one.aggregation if one.aggregation != last else ""
+        again = one.aggregation if one.aggregation != last else ""
         style = _CARE if one.care else ""
         state = Text(f"{one.state}\n{one.note}" if one.note else one.state, style=style)
-        windows.add_row(Text(name), Text(one.window[5:]), state, str(one.ready), str(one.validated))
+        windows.add_row(Text(again), Text(one.window[5:]), state, str(one.ready), str(one.validated))
         last = one.aggregation
-    return Group(Text(f"Status at {report.rules.now:%Y-%m-%d %H:%M} UTC"), intake, windows)
+    of = f" of {name}" if name else ""
+    return Group(Text(f"Status{of} at {report.rules.now:%Y-%m-%d %H:%M} UTC"), intake, windows)
 
 
 def _table(*headings: str) -> Table:

@@ -1,7 +1,7 @@
 """What the status page shows of one instance, ready for a template."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
@@ -9,39 +9,16 @@ from workflow_manager.core.names import aggregate_marker
 from workflow_manager.core.verdict import Rules
 from workflow_manager.core.windows import DAY, EPOCH, HOUR, Window
 from workflow_manager.report.ages import ago
-from workflow_manager.report.attention import Attention, attention, severity, unreadable
 from workflow_manager.report.display_states import RANKS, DisplayState, display_state
 from workflow_manager.report.explanation_text import window_sentences
 from workflow_manager.report.survey_rows import WindowRow, groups, row
+from workflow_manager.report.surveyed import SurveyedInstance
 from workflow_manager.survey.explanation import WindowExplanation, remedy
 from workflow_manager.survey.findings import AggregationFindings, IntakeFindings, SurveyReport, WindowFindings
 from workflow_manager.survey.subject import parse_batch_time
 
 # Windows of one aggregation whose counts are shown one by one; of more, those of the last.
 MOST_COUNTS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class PageInstance:
-    """One instance on the page. `name` is empty if there is one deployment only, without a name.
-
-    `report` is its last survey and `times` the range of that, or None before the first. `failures` say
-    what the last attempt could not read. `target` has the flags that choose the instance in commands.
-    """
-
-    name: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    report: SurveyReport | None = None
-    times: Window | None = None
-    failures: Sequence[str] = ()
-    target: str = ""
-
-    def attention(self) -> list[Attention]:
-        """What needs a person, worst first."""
-        found = attention(self.report, self.name, self.target) if self.report else []
-        if self.failures:
-            found.append(unreadable(self.name, self.failures, self.target))
-        return sorted(found, key=severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +73,7 @@ class AggregationView:
 class InstanceView:
     """One instance."""
 
-    given: PageInstance
+    given: SurveyedInstance
     surveyed: Moment
     aggregations: list[AggregationView]
     totals: IntakeFindings
@@ -106,7 +83,7 @@ class InstanceView:
     codes: str
 
 
-def instance_view(given: PageInstance) -> InstanceView:
+def instance_view(given: SurveyedInstance) -> InstanceView:
     """An instance as the page shows it. Ages are those at the time of the survey."""
     report = given.report
     if report is None:

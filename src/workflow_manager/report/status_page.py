@@ -23,11 +23,11 @@ from workflow_manager.report.heat_map import HeatRow, heat_maps
 from workflow_manager.report.page_views import (
     InstanceView,
     Moment,
-    PageInstance,
     by_window,
     instance_view,
     worst_by_window,
 )
+from workflow_manager.report.surveyed import SurveyedInstance
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -72,7 +72,7 @@ class Passes:
 class InstancePart:
     """What the page has of one instance. It does not change as time goes by, so that it can be kept."""
 
-    given: PageInstance
+    given: SurveyedInstance
     attention: tuple[Attention, ...]
     rows: tuple[HeatRow, ...]
     widths: frozenset[int]
@@ -81,7 +81,7 @@ class InstancePart:
     html: object
 
 
-def instance_part(given: PageInstance, *, unfolded: bool) -> InstancePart:
+def instance_part(given: SurveyedInstance, *, unfolded: bool) -> InstancePart:
     """The part of the page that is about one instance."""
     view = instance_view(given)
     template = _environment().get_template("instance.html.j2")
