@@ -26,7 +26,6 @@ class Moment:
     """A time with its age; both are empty for a time that is not known."""
 
     time: str
-    iso: str
     age: str
 
 
@@ -194,6 +193,6 @@ def _batch_moment(time: str, now: datetime) -> Moment:
 
 def _moment(time: datetime | None, now: datetime | None = None) -> Moment:
     if time is None:
-        return Moment("", "", "")
+        return Moment("", "")
     age = ago(now - time) if now else ""
-    return Moment(f"{time:%Y-%m-%d %H:%M}", f"{time:%Y-%m-%dT%H:%MZ}", age)
+    return Moment(f"{time:%Y-%m-%d %H:%M}", age)

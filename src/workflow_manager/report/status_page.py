@@ -60,7 +60,7 @@ class PassView:
 
 
 @dataclass(frozen=True, slots=True)
-class Passes:
+class PassesView:
     """The passes of all instances of a process that serves them, and what about them needs a person."""
 
     views: Sequence[PassView]
@@ -100,7 +100,9 @@ def instance_part(given: SurveyedInstance, *, unfolded: bool) -> InstancePart:
     )
 
 
-def status_page(parts: Sequence[InstancePart], made: datetime, passes: Passes | None = None) -> RenderedPage:
+def status_page(
+    parts: Sequence[InstancePart], made: datetime, passes: PassesView | None = None
+) -> RenderedPage:
     """The whole page. `made` is the time at which it is made, which may differ from that of the surveys."""
     found = [one for part in parts for one in part.attention]
     found += passes.attention if passes else ()
