@@ -69,9 +69,8 @@ def attention(report: SurveyReport, name: str = "", target: str = "") -> list[At
         for one in _Finder(aggregation, report.rules, name, target).all()
     ]
     if report.omitted:
-        what = (
-            f"{counted(report.omitted, 'aggregation')}{_within(name)} were not surveyed: there are too many."
-        )
+        omitted = f"{counted(report.omitted, 'aggregation')}{_within(name)} {_were(report.omitted)}"
+        what = f"{omitted} not surveyed, because there are too many."
         found.append(Attention(Matter.OMITTED, report.omitted, what))
     return sorted(found, key=severity)
 
@@ -136,9 +135,7 @@ class _Finder:
             return
         batches, count = sum(one.left_out for one in windows), len(windows)
         markers = [marker_name(aggregate_marker(self._found.aggregation, one.window)) for one in windows]
-        more = f" Each window has its own command; the first {MOST_COMMANDS} are here." * (
-            count > MOST_COMMANDS
-        )
+        more = f" The first {MOST_COMMANDS} of {count} commands are shown." if markers[MOST_COMMANDS:] else ""
         yield Attention(
             Matter.LEFT_OUT,
             batches,
