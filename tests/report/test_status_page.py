@@ -61,7 +61,10 @@ def test_what_needs_a_person_is_told_worst_first_with_the_commands_that_mend_it(
     )
     assert "aggregated twice" in left_out.caution
     assert "Restore --aggregation-period" in overlaps.what
-    assert "waits for the peer, the oldest for 5 d 8 h" in waiting.what
+    assert waiting.what == (
+        "1 window of 'kittens-seen' waits for the peer: 2026-11-14 00:00 to 2026-11-14 08:00, which began"
+        " 5 d 16 h ago. Ask the peer's operators."
+    )
     assert malformed.what == "7 malformed names of 'kittens-seen' were skipped."
 
 
@@ -81,6 +84,21 @@ def test_several_windows_share_a_sentence_and_a_command() -> None:
     )
     assert len(left_out.commands) == 5
     assert "The first 5 of 7 commands" in left_out.caution
+
+
+def test_what_happened_to_several_aggregations_at_once_is_one_thing_to_do() -> None:
+    found = [aggregation(f"kittens-{number:02}") for number in range(12)]
+    for one in found:
+        one.windows[5].marked = one.windows[6].marked = False
+    few = attention(report(*found[:3]))
+    assert [one.what for one in few] == [
+        "6 windows of 'kittens-00', 'kittens-01' and 'kittens-02' were missed: 2026-11-14 08:00 to"
+        " 2026-11-15 00:00."
+    ]
+    assert "--aggregation-id kittens-00 --aggregation-id kittens-01 --aggregation-id" in few[0].commands[0]
+    (many,) = attention(report(*found), "na-1")
+    assert many.what.startswith("24 windows of 12 aggregations in na-1 were missed")
+    assert "--aggregation-id" not in many.commands[0]
 
 
 def test_names_are_quoted_for_the_shell_in_commands() -> None:

@@ -6,17 +6,27 @@ from enum import IntEnum
 
 from workflow_manager.core.marker_record import marker_name
 from workflow_manager.core.names import aggregate_marker
-from workflow_manager.core.verdict import Rules
 from workflow_manager.core.windows import Window
 from workflow_manager.observe.wording import counted, quote, span
 from workflow_manager.report.ages import age
-from workflow_manager.report.display_states import LEFT_OUT, MISSED, OVERLAPS, WAITING, display_state
+from workflow_manager.report.display_states import (
+    LEFT_OUT,
+    MISSED,
+    OVERLAPS,
+    WAITING,
+    DisplayState,
+    display_state,
+)
 from workflow_manager.survey import commands
 from workflow_manager.survey.backfill_plan import Only
-from workflow_manager.survey.findings import AggregationFindings, SurveyReport, WindowFindings
+from workflow_manager.survey.findings import AggregationFindings, IntakeFindings, SurveyReport, WindowFindings
 from workflow_manager.survey.subject import parse_batch_time
 
 MOST_COMMANDS = 5  # for one matter
+MOST_NAMED = 3  # aggregations of one instance that share a sentence; of more, the number is told
+MOST_CHOSEN = (
+    10  # aggregations that a command chooses; of more, it takes all, as it schedules only what is due
+)
 
 
 class Matter(IntEnum):
@@ -63,16 +73,7 @@ def attention(report: SurveyReport, name: str = "", target: str = "") -> list[At
 
     `name` is that of the instance, and `target` has the flags that choose it in commands, if there are many.
     """
-    found = [
-        one
-        for aggregation in report.aggregations.values()
-        for one in _Finder(aggregation, report.rules, name, target).all()
-    ]
-    if report.omitted:
-        omitted = f"{counted(report.omitted, 'aggregation')}{_within(name)} {_were(report.omitted)}"
-        what = f"{omitted} not surveyed, because there are too many."
-        found.append(Attention(Matter.OMITTED, report.omitted, what))
-    return sorted(found, key=severity)
+    return sorted(_Finder(report, name, target).all(), key=severity)
 
 
 def severity(one: Attention) -> tuple[int, int]:
@@ -81,107 +82,120 @@ def severity(one: Attention) -> tuple[int, int]:
 
 
 class _Finder:
-    """What needs a person in one aggregation."""
+    """Finds what needs a person in the aggregations of one instance."""
 
-    def __init__(self, found: AggregationFindings, rules: Rules, name: str, target: str) -> None:
-        self._found = found
-        self._rules = rules
+    def __init__(self, report: SurveyReport, name: str, target: str) -> None:
+        self._report = report
+        self._rules = report.rules
+        self._within = f" in {name}" if name else ""
         self._target = target
-        self._of = f"{quote(found.aggregation)}{_within(name)}"
-        self._shown: dict[str, list[WindowFindings]] = {}
-        for window in found.windows:
-            self._shown.setdefault(display_state(window, rules).code, []).append(window)
 
     def all(self) -> Iterator[Attention]:
-        yield from self._missed(self._shown.get(MISSED.code, []))
-        yield from self._too_old()
-        yield from self._left_out(self._shown.get(LEFT_OUT.code, []))
-        yield from self._overlapping(self._shown.get(OVERLAPS.code, []))
-        yield from self._waiting(self._shown.get(WAITING.code, []))
-        if count := self._found.malformed:
-            what = f"{counted(count, 'malformed name')} of {self._of} {_were(count)} skipped."
-            yield Attention(Matter.MALFORMED, count, what)
+        """Everything, in no order."""
+        yield from self._missed()
+        yield from self._waiting()
+        for one in self._report.aggregations.values():
+            yield from self._too_old(one.aggregation, one.intake)
+            yield from self._left_out(one.aggregation, self._shown(one, LEFT_OUT))
+            yield from self._overlapping(one.aggregation, self._shown(one, OVERLAPS))
+            if count := one.malformed:
+                what = f"{counted(count, 'malformed name')} of {self._of([one.aggregation])}"
+                yield Attention(Matter.MALFORMED, count, f"{what} {_were(count)} skipped.")
+        if omitted := self._report.omitted:
+            what = f"{counted(omitted, 'aggregation')}{self._within} {_were(omitted)} not surveyed"
+            yield Attention(Matter.OMITTED, omitted, f"{what}, because there are too many.")
 
-    def _missed(self, windows: Sequence[WindowFindings]) -> Iterator[Attention]:
-        if not windows:
-            return
-        times = Window(windows[0].window.begin, windows[-1].window.end)
-        count = len(windows)
-        yield Attention(
-            Matter.MISSED,
-            count,
-            f"{counted(count, 'window')} of {self._of} {_were(count)} missed: {_between(windows)}.",
-            "schedules it" if count == 1 else "schedules them",
-            (commands.backfill(times, [self._found.aggregation], Only.AGGREGATE, self._target),),
-        )
+    def _missed(self) -> Iterator[Attention]:
+        for times, (names, count) in self._together(MISSED).items():
+            chosen = names if len(names) <= MOST_CHOSEN else []
+            yield Attention(
+                Matter.MISSED,
+                count,
+                f"{counted(count, 'window')} of {self._of(names)} {_were(count)} missed: {span(times)}.",
+                "schedules it" if count == 1 else "schedules them",
+                (commands.backfill(times, chosen, Only.AGGREGATE, self._target),),
+            )
 
-    def _too_old(self) -> Iterator[Attention]:
-        intake = self._found.intake
+    def _waiting(self) -> Iterator[Attention]:
+        for times, (names, count) in self._together(WAITING).items():
+            since = self._rules.now - times.begin
+            yield Attention(
+                Matter.WAITING,
+                count,
+                f"{counted(count, 'window')} of {self._of(names)} {'waits' if count == 1 else 'wait'} for the"
+                f" peer: {span(times)}, which began {age(since)} ago. Ask the peer's operators.",
+            )
+
+    def _too_old(self, name: str, intake: IntakeFindings) -> Iterator[Attention]:
         if not intake.too_old:
             return
         oldest = parse_batch_time(intake.oldest_too_old)
         times = Window(oldest, max(oldest, self._rules.intake.begin))
+        one = intake.too_old == 1
         yield Attention(
             Matter.TOO_OLD,
             intake.too_old,
-            f"{counted(intake.too_old, 'batch')} of {self._of} {'is' if intake.too_old == 1 else 'are'} too"
-            f" old for runs to take in, the oldest from {oldest:%Y-%m-%d %H:%M}.",
-            f"schedules {'its' if intake.too_old == 1 else 'their'} intake",
-            (commands.backfill(times, [self._found.aggregation], Only.INTAKE, self._target),),
+            f"{counted(intake.too_old, 'batch')} of {self._of([name])} {'is' if one else 'are'} too old for"
+            f" runs to take in, the oldest from {oldest:%Y-%m-%d %H:%M}.",
+            f"schedules {'its' if one else 'their'} intake",
+            (commands.backfill(times, [name], Only.INTAKE, self._target),),
         )
 
-    def _left_out(self, windows: Sequence[WindowFindings]) -> Iterator[Attention]:
+    def _left_out(self, name: str, windows: Sequence[WindowFindings]) -> Iterator[Attention]:
         if not windows:
             return
         batches, count = sum(one.left_out for one in windows), len(windows)
-        markers = [marker_name(aggregate_marker(self._found.aggregation, one.window)) for one in windows]
+        markers = [marker_name(aggregate_marker(name, one.window)) for one in windows]
         more = f" The first {MOST_COMMANDS} of {count} commands are shown." if markers[MOST_COMMANDS:] else ""
         yield Attention(
             Matter.LEFT_OUT,
             batches,
-            f"{counted(batches, 'batch')} of {self._of} {_were(batches)} left out of"
-            f" {counted(count, 'scheduled window')}: {_between(windows)}.",
-            f"publishes {'its task' if count == 1 else 'the task of a window'} again with all batches",
+            f"{counted(batches, 'batch')} of {self._of([name])} {_were(batches)} left out of"
+            f" {counted(count, 'scheduled window')}: {span(_range(windows))}.",
+            f"{'publishes its task' if count == 1 else 'publish the task of a window each'} again with all"
+            " batches",
             tuple(commands.recompute(one, self._target) for one in markers[:MOST_COMMANDS]),
             "The batches that a task named before are then aggregated twice: do this only if both processors"
             f" do.{more}",
         )
 
-    def _overlapping(self, windows: Sequence[WindowFindings]) -> Iterator[Attention]:
+    def _overlapping(self, name: str, windows: Sequence[WindowFindings]) -> Iterator[Attention]:
         if not windows:
             return
         count = len(windows)
         yield Attention(
             Matter.OVERLAPS,
             count,
-            f"{counted(count, 'window')} of {self._of} {_overlap(count)} scheduled windows of another length:"
-            f" {_between(windows)}. Restore --aggregation-period, or set --allow-overlapping-windows.",
+            f"{counted(count, 'window')} of {self._of([name])} {'overlaps' if count == 1 else 'overlap'}"
+            f" scheduled windows of another length: {span(_range(windows))}. Restore --aggregation-period,"
+            " or set --allow-overlapping-windows.",
         )
 
-    def _waiting(self, windows: Sequence[WindowFindings]) -> Iterator[Attention]:
-        if not windows:
-            return
-        count = len(windows)
-        since = age(self._rules.now - windows[0].window.end)
-        yield Attention(
-            Matter.WAITING,
-            count,
-            f"{counted(count, 'window')} of {self._of} {'waits' if count == 1 else 'wait'} for the peer, the"
-            f" oldest for {since}: {_between(windows)}. Ask the peer's operators.",
-        )
+    def _together(self, shown: DisplayState) -> dict[Window, tuple[list[str], int]]:
+        """The ranges of windows in a state, with the aggregations that have them and the number of windows.
+
+        What happened to all aggregations at once is one thing to do, not many.
+        """
+        found: dict[Window, tuple[list[str], int]] = {}
+        for one in self._report.aggregations.values():
+            if windows := self._shown(one, shown):
+                names, count = found.get(_range(windows), ([], 0))
+                found[_range(windows)] = ([*names, one.aggregation], count + len(windows))
+        return found
+
+    def _shown(self, found: AggregationFindings, shown: DisplayState) -> list[WindowFindings]:
+        return [one for one in found.windows if display_state(one, self._rules) is shown]
+
+    def _of(self, names: Sequence[str]) -> str:
+        quoted = [quote(name) for name in names[:MOST_NAMED]]
+        if names[MOST_NAMED:]:
+            return f"{len(names)} aggregations{self._within}"
+        return f"{', '.join(quoted[:-1])}{' and ' if quoted[1:] else ''}{quoted[-1]}{self._within}"
 
 
-def _between(windows: Sequence[WindowFindings]) -> str:
-    return span(Window(windows[0].window.begin, windows[-1].window.end))
-
-
-def _within(name: str) -> str:
-    return f" in {name}" if name else ""
+def _range(windows: Sequence[WindowFindings]) -> Window:
+    return Window(windows[0].window.begin, windows[-1].window.end)
 
 
 def _were(count: int) -> str:
     return "was" if count == 1 else "were"
-
-
-def _overlap(count: int) -> str:
-    return "overlaps" if count == 1 else "overlap"

@@ -17,6 +17,12 @@
   };
   const offerCopies = (within) => {
     for (const code of all(".cmd>code:only-child", within)) {
+      // Lines are broken between words, and within one only if it has a line to itself.
+      code.replaceChildren(...code.textContent.split(/(?<= )/).map((word) => {
+        const span = document.createElement("span");
+        span.textContent = word;
+        return span;
+      }));
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = "Copy";
