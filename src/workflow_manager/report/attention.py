@@ -24,9 +24,8 @@ from workflow_manager.survey.subject import parse_batch_time
 
 MOST_COMMANDS = 5  # for one matter
 MOST_NAMED = 3  # aggregations of one instance that share a sentence; of more, the number is told
-MOST_CHOSEN = (
-    10  # aggregations that a command chooses; of more, it takes all, as it schedules only what is due
-)
+# Aggregations that a command chooses; of more, it takes all: it schedules only what is due.
+MOST_CHOSEN = 10
 
 
 class Matter(IntEnum):
