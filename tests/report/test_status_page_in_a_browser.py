@@ -7,9 +7,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from servers.browser import chromium
-from support.made_up_fleet import aggregation, every_state, fleet, instance
+from support.harness import Events
+from support.made_up_fleet import NOW, aggregation, every_state, fleet, instance
 from support.pages import WIDTHS, html, opened
 from workflow_manager.report.display_states import DISPLAY_STATES
+from workflow_manager.report.status_page import instance_part, status_page
+from workflow_manager.service.web import Site, WebPage, WebServer
 
 NAMES = (
     "<script>alert(1)</script>",
@@ -246,6 +249,21 @@ def test_without_script_all_is_there_but_filter_and_sort(browser: Browser, small
         assert one.page.locator(".row p").first.is_visible()
         one.page.locator(".heat a").last.click()
         assert one.page.url.endswith("#i-eu-ingestor-1")
+
+
+def test_over_http_the_policy_of_the_header_holds_too(browser: Browser) -> None:
+    given = [instance("na-1", *(every_state(name) for name in NAMES[:4])), instance("eu-1", every_state())]
+    page = status_page([instance_part(one, unfolded=True) for one in given], NOW)
+    answer = WebPage("200 OK", "text/html; charset=utf-8", page.html.encode(), page.policy)
+    server = WebServer("127.0.0.1:0", Site({"/": lambda: answer}, Events()))
+    server.start()
+    try:
+        with opened(browser, f"http://{server.address}/") as one:
+            one.page.locator("#filter").fill("eu-1")
+            assert one.texts(".inst h3") == ["eu-1"]
+            assert one.harm() == []
+    finally:
+        server.close()
 
 
 def test_it_prints(browser: Browser, small: Path) -> None:
