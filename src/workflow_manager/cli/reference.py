@@ -38,8 +38,8 @@ generated from the program.
 _INSTANCES = """\
 # The file of instances
 
-`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run` and `check`. An
-instance is what a single run works on: three buckets, a queue, and its windows.
+`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run`, `status`
+and `check`. An instance is what a single run works on: three buckets, a queue, and its windows.
 
 - `instances:` has them by name: up to 63 letters, digits, `-`, `_` and `.`. `defaults:` has the flags of
   every instance that does not give its own. No other key stands at the top.
@@ -127,6 +127,9 @@ writes nothing. This page is generated from the program.
 
 A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
 not name.
+
+With `--config`, `status --json` prints `{"instances": {NAME: …}}` with one such document for each instance. `--html`
+writes the [status page](../how-to/read-the-status-page.md).
 
 | window | why |
 | --- | --- |
