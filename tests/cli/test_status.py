@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,7 @@ def test_the_table_fits_80_columns_and_names_of_others_are_escaped(deployment: D
     assert "missed" in plain
 
 
+WITH_YAML = Path(sys.executable).with_name("workflow-manager")  # the wheel is installed without extras
 FLEET = """\
 defaults:
   task-queue-kind: sqlite
@@ -216,18 +218,18 @@ def test_a_page_that_cannot_be_written_is_a_mistake(deployment: Deployment) -> N
 def test_many_instances_are_told_by_name(deployment: Deployment, tmp_path: Path) -> None:
     file = fleet(deployment, "na-1", "eu-1")
     arguments = ["status", f"--config={file}", f"--now={NOW}"]
-    found = call(deployment.command, arguments)
+    found = call(WITH_YAML, arguments)
     assert found.status == 0, found.stderr
     first, second = found.stdout.split("\n\n")
     assert first.splitlines()[:2] == ["na-1", f"status at {NOW}"]
     assert "agg  2026-11-22 08:00 to 16:00  missed  1 ready, 1 validated" in first
     assert second.splitlines() == ["eu-1", f"status at {NOW}"]
-    document = json.loads(call(deployment.command, [*arguments, "--json"]).stdout)
+    document = json.loads(call(WITH_YAML, [*arguments, "--json"]).stdout)
     assert list(document["instances"]) == ["na-1", "eu-1"]
     for one in document["instances"].values():
         assert list(Draft202012Validator(STATUS_SCHEMA).iter_errors(one)) == []
     page = tmp_path / "status.html"
-    done = call(deployment.command, [*arguments, f"--html={page}", "--instance=na-*", "--fail-on=missed"])
+    done = call(WITH_YAML, [*arguments, f"--html={page}", "--instance=na-*", "--fail-on=missed"])
     assert done.status == 4
     assert f"workflow-manager backfill --config {file} --instance na-1 --from" in page.read_text()
     assert "eu-1" not in page.read_text()
@@ -237,7 +239,7 @@ def test_an_instance_that_cannot_be_read_leaves_the_others(deployment: Deploymen
     file = fleet(deployment, "na-1", "eu-1")
     (deployment.directory / "eu-1" / "ingestion").rmdir()
     page = tmp_path / "status.html"
-    found = call(deployment.command, ["status", f"--config={file}", f"--now={NOW}", f"--html={page}"])
+    found = call(WITH_YAML, ["status", f"--config={file}", f"--now={NOW}", f"--html={page}"])
     assert found.status == 1
     assert found.stderr.startswith("workflow-manager: eu-1: ")
     assert "The buckets of eu-1 could not be read completely" in page.read_text()

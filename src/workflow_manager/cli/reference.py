@@ -128,8 +128,8 @@ writes nothing. This page is generated from the program.
 A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
 not name.
 
-With `--config`, `status --json` prints `{"instances": {NAME: …}}` with one such document for each instance. `--html`
-writes the [status page](../how-to/read-the-status-page.md).
+With `--config`, `status --json` prints `{"instances": {NAME: …}}` with one such document for each instance.
+`--html` writes the [status page](../how-to/read-the-status-page.md).
 
 | window | why |
 | --- | --- |
