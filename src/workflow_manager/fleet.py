@@ -38,6 +38,7 @@ from workflow_manager.config.run_flags import BUCKETS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.flag_types import did_you_mean
+from workflow_manager.survey.commands import quoted
 
 # These hold for the process, whatever its instances are.
 PROCESS_FLAGS = frozenset(
@@ -133,6 +134,12 @@ def open_instance(
         return assemble(Parsed(dict(instance.values)), environ, clock_time, opened, shared)
     except ConfigError as error:
         raise instance.located(error) from error
+
+
+def target_flags(fleet: Fleet, instance: str) -> str:
+    """The flags that make a command work on one instance of the file, for people to copy."""
+    path = Given(fleet.process.values).text(CONFIG)
+    return f"--{CONFIG} {quoted(path)} --{INSTANCE} {quoted(instance)}"
 
 
 class _Reading:

@@ -11,11 +11,11 @@ from workflow_manager.assembly import every_flag, run_spec
 from workflow_manager.cli.backfill_order import Order, read_order
 from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.passes import Passes
-from workflow_manager.cli.status import show
 from workflow_manager.cli.surveying import (
     Deployment,
     Deployments,
     open_deployments,
+    show,
     show_name,
     tell_failures,
     tell_unmatched,
@@ -107,9 +107,9 @@ def _plan(deployment: Deployment, findings: _Findings) -> list[PlannedPass] | No
     order, report = findings.order, findings.report
     if report is not None:
         show(report)
-    tell_failures(deployment, findings.failures)
+    tell_failures(deployment.name, findings.failures)
     if findings.failures:
-        tell_failures(deployment, ["nothing was scheduled, because the plan is incomplete"])
+        tell_failures(deployment.name, ["nothing was scheduled, because the plan is incomplete"])
         return None
     if report is None:
         return _marker_plan(deployment, order, findings.record)

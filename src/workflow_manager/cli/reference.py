@@ -126,11 +126,13 @@ _STATUS = (
 
 `workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
 of a run, and its verdicts are those of a run with these flags: what is due is what the run schedules. It
-writes nothing. With `--config` it tells the state of each instance of a [file](instances.md), and `--json`
-prints `{"instances": {NAME: STATUS}}`. This page is generated from the program.
+writes nothing. This page is generated from the program.
 
 A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
 not name.
+
+With `--config`, `status --json` prints `{"instances": {NAME: …}}` with one such document for each instance.
+`--html` writes the [status page](../how-to/read-the-status-page.md).
 
 | window | why |
 | --- | --- |

@@ -3,31 +3,27 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from workflow_manager.assembly import flags_without_queue
 from workflow_manager.cli.exit_status import ExitStatus
-from workflow_manager.cli.surveying import (
-    Deployment,
-    open_deployments,
-    show_name,
-    tell_failures,
-    tell_unmatched,
-)
-from workflow_manager.config.flags import Flags
+from workflow_manager.cli.surveying import open_deployments, survey, tell_failures, tell_unmatched
+from workflow_manager.config.flags import Flags, Parsed
 from workflow_manager.config.fleet_flags import FLEET
+from workflow_manager.config.run_config import Given
 from workflow_manager.config.survey_flags import STATUS
-from workflow_manager.core.windows import Window
+from workflow_manager.observe.logs import printable
 from workflow_manager.report.survey_rows import report_lines
+from workflow_manager.report.surveyed import SurveyedInstance
 from workflow_manager.survey.as_json import report_json
 from workflow_manager.survey.findings import SurveyReport
-from workflow_manager.survey.grounds import range_since
-from workflow_manager.survey.surveyor import Surveyor
 
 SUMMARY = """\
 Show the state of each aggregation's batches and windows: scheduled, due, missed and so on. Takes the flags
-of a run, or with --config the instances of a file; queue flags are accepted but not required. Writes nothing.
+of a run, or --config for many instances; queue flags are accepted but not required. Writes nothing but the
+page that --html asks for.
 
 Exits with status 1 if the buckets could not be read completely, and with 4 if --fail-on finds something."""
 
@@ -39,46 +35,50 @@ def flags() -> Flags:
 
 def status(arguments: Sequence[str]) -> int:
     """Survey the range that the flags select, and print the findings."""
-    environ = dict(os.environ)
     with ExitStack() as opened:
-        wanted = open_deployments(("status", SUMMARY, STATUS), arguments, environ, opened)
-
-        def survey(deployment: Deployment) -> tuple[SurveyReport, Window]:
-            ground = deployment.ground
-            period = range_since(deployment.parsed, ground.rules, ground.period)
-            spec = deployment.spec(period, ground.windows(period.begin, period.end))
-            return Surveyor(ground.buckets, spec, wanted.resources).survey(), period
-
-        given, as_json = wanted.given, bool(wanted.given.values["json"])
-        reports: list[SurveyReport] = []
-        documents = {}
-        for deployment, (report, period) in wanted.each(survey):
-            reports.append(report)
-            if as_json:
-                documents[deployment.name] = report_json(report, period)
-            else:
-                show_name(deployment)
-                show(report)
-            tell_failures(deployment, report.failures)
-    if as_json:
-        print(json.dumps({"instances": documents} if wanted.many else documents[""], indent=2))
-    tell_unmatched(given, reports)
-    if any(report.failures for report in reports):
+        wanted = open_deployments(("status", SUMMARY, STATUS), arguments, dict(os.environ), opened)
+        surveyed = [found for _, found in wanted.each(partial(survey, resources=wanted.resources))]
+    parsed = wanted.given
+    _show(parsed, surveyed, many=wanted.many)
+    for one in surveyed:
+        tell_failures(one.name, one.failures)
+    tell_unmatched(parsed, [report for _, report in _reports(surveyed)])
+    if any(one.failures for one in surveyed):
         return ExitStatus.FAILED
-    fail_on = given.values.get("fail-on", ())
-    assert isinstance(fail_on, tuple)
-    found = any(_found(report, what) for report in reports for what in fail_on)
+    fail_on = Given(parsed.values).optional("fail-on", tuple) or ()
+    found = any(_found(report, what) for what in fail_on for _, report in _reports(surveyed))
     return ExitStatus.FOUND if found else ExitStatus.DONE
 
 
-def show(report: SurveyReport) -> None:
-    """Print a survey, as tables on a terminal."""
-    if sys.stdout.isatty():
+def _show(parsed: Parsed, surveyed: Sequence[SurveyedInstance], *, many: bool) -> None:
+    given = Given(parsed.values)
+    path = given.text("html")
+    if path:
+        from workflow_manager.cli.page_file import write_page  # noqa: PLC0415 (imports Jinja2)
+
+        write_page("--html", path, surveyed)
+    if given.get("json", bool):
+        print(json.dumps(_document(surveyed, many=many), indent=2))
+    elif path:
+        print(f"the status page is in {printable(path)}")
+    elif sys.stdout.isatty():
         from workflow_manager.cli import survey_table  # noqa: PLC0415 (rich is for terminals only)
 
-        survey_table.show(report)
+        for name, report in _reports(surveyed):
+            survey_table.show(report, name)
     else:
-        print("\n".join(report_lines(report)))
+        blocks = ("\n".join((*filter(None, (name,)), *report_lines(one))) for name, one in _reports(surveyed))
+        print("\n\n".join(blocks))
+
+
+def _reports(surveyed: Sequence[SurveyedInstance]) -> Iterator[tuple[str, SurveyReport]]:
+    return ((one.name, one.report) for one in surveyed if one.report is not None)
+
+
+def _document(surveyed: Sequence[SurveyedInstance], *, many: bool) -> dict[str, object]:
+    """The survey in the format of STATUS_SCHEMA; of many instances, by their names."""
+    documents = {one.name: report_json(one.report, one.times) for one in surveyed if one.report and one.times}
+    return {"instances": documents} if many else documents[""]
 
 
 def _found(report: SurveyReport, what: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from workflow_manager.assembly import Assembly, assemble, assemble_buckets, read_flags
 from workflow_manager.cli.run_output import utc_now
 from workflow_manager.config.flags import Parsed
-from workflow_manager.config.fleet_flags import CONFIG, INSTANCE, wants_many
+from workflow_manager.config.fleet_flags import wants_many
 from workflow_manager.config.run_config import Given
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.patterns import matcher
@@ -21,10 +21,11 @@ from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.logs import printable
 from workflow_manager.pipeline.memory_budget import MemoryBudget
 from workflow_manager.pipeline.stage import WorkerPool
-from workflow_manager.survey.commands import quoted
+from workflow_manager.report.survey_rows import report_lines
+from workflow_manager.report.surveyed import SurveyedInstance
 from workflow_manager.survey.findings import SurveyReport
-from workflow_manager.survey.grounds import Grounds, grounds_of
-from workflow_manager.survey.surveyor import ALONE, SurveyResources, SurveySpec
+from workflow_manager.survey.grounds import Grounds, grounds_of, range_since
+from workflow_manager.survey.surveyor import ALONE, Surveyor, SurveyResources, SurveySpec
 
 if TYPE_CHECKING:
     from workflow_manager.fleet import Fleet
@@ -105,17 +106,43 @@ def grounds(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, op
     return grounds_of(parsed, config, buckets, clock_time)
 
 
+def show(report: SurveyReport) -> None:
+    """Print a survey, as tables on a terminal."""
+    if sys.stdout.isatty():
+        from workflow_manager.cli import survey_table  # noqa: PLC0415 (rich is for terminals only)
+
+        survey_table.show(report)
+    else:
+        print("\n".join(report_lines(report)))
+
+
 def show_name(deployment: Deployment) -> None:
     """Print which instance the following is about."""
     if deployment.name:
         print(f"\n{deployment.name}")
 
 
-def tell_failures(deployment: Deployment, failures: Sequence[str]) -> None:
-    """Print why something could not be read."""
-    instance = f"{deployment.name}: " if deployment.name else ""
+def tell_failures(instance: str, failures: Sequence[str]) -> None:
+    """Print why something could not be read; `instance` is empty if there is one deployment only."""
+    instance = f"{instance}: " if instance else ""
     for failure in failures:
         print(f"workflow-manager: {instance}{printable(failure)}", file=sys.stderr)
+
+
+def survey(deployment: Deployment, resources: SurveyResources) -> SurveyedInstance:
+    """Survey the range that the flags select; raises ConfigError."""
+    ground = deployment.ground
+    times = range_since(deployment.parsed, ground.rules, ground.period)
+    spec = deployment.spec(times, ground.windows(times.begin, times.end))
+    report = Surveyor(ground.buckets, spec, resources).survey()
+    labels = ground.config.labels
+    return SurveyedInstance(deployment.name, labels, report, times, report.failures, deployment.target)
+
+
+def survey_one(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime) -> SurveyedInstance:
+    """Survey the one deployment that the flags describe; raises ConfigError."""
+    with ExitStack() as opened:
+        return survey(Deployment(parsed, grounds(parsed, environ, clock_time, opened)), ALONE)
 
 
 def tell_unmatched(given: Parsed, reports: Sequence[SurveyReport]) -> None:
@@ -130,7 +157,8 @@ def tell_unmatched(given: Parsed, reports: Sequence[SurveyReport]) -> None:
 def _open_instances(
     fleet: "Fleet", environ: Mapping[str, str], opened: ExitStack, *, queue: bool
 ) -> Deployments:
-    file = quoted(Given(fleet.process.values).text(CONFIG))
+    from workflow_manager.fleet import target_flags  # noqa: PLC0415 (for files of instances only)
+
     now = utc_now()
     shared: dict[object, object] = {}
     chosen: list[Deployment] = []
@@ -142,9 +170,8 @@ def _open_instances(
         except ConfigError as error:
             mistakes.extend(one.located(error).mistakes)
             continue
-        target = f"--{CONFIG} {file} --{INSTANCE} {quoted(one.name)}"
         shard = fleet.shard if fleet.by_aggregation else WHOLE
-        chosen.append(Deployment(parsed, ground, parts, one.name, target, shard))
+        chosen.append(Deployment(parsed, ground, parts, one.name, target_flags(fleet, one.name), shard))
     if mistakes:
         raise ConfigError(dict.fromkeys(mistakes))
     pool = WorkerPool("survey", REQUESTS)
