@@ -17,7 +17,7 @@ from workflow_manager.observe.events import MetricsBounded, MetricsFailed
 from workflow_manager.observe.logs import Logs
 from workflow_manager.ports import Observer, Option
 
-SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets: one pass, then it ends."
+SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets, in one pass."
 OUTPUT = Group(
     "Output",
     (

@@ -39,10 +39,10 @@ ABOUT = {
     "aggregate_ingestions_missing_peer_validation": (
         "ready batches in the aggregation window without a ready peer validation"
     ),
-    "malformed_objects_found": "objects skipped because no batch can have such a name",
+    "malformed_objects_found": "objects skipped because their names are malformed",
     "intake_tasks_scheduled": "intake tasks that the queue acknowledged",
     "intake_tasks_skipped_due_to_marker": "intake tasks not scheduled because their marker exists",
-    "intake_tasks_failed": "intake tasks that could not be published, or not be marked",
+    "intake_tasks_failed": "intake tasks that could not be published or marked",
     "intake_tasks_left": "intake tasks not tried because the run stopped early; left for the next run",
     "aggregation_tasks_scheduled": "aggregation tasks that the queue acknowledged",
     "aggregation_tasks_skipped_due_to_marker": "aggregation tasks not scheduled because their marker exists",
@@ -187,7 +187,7 @@ def _previous(path: Path) -> dict[str, float]:
     """The outcome gauges of an earlier run's file, if there is one."""
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no regular file")  # noqa: TRY301 (told as the others are)
+            raise OSError("it is not a regular file")  # noqa: TRY301 (told as the others are)
         text = path.read_text("utf-8") if path.exists() else ""
         return {
             sample.name: sample.value

@@ -36,7 +36,7 @@ BUILD = f"{PREFIX}build_info"
 # What is only in a process that serves many instances, with what each says.
 SERVED = {
     PASSES: "passes that have ended, by outcome",
-    PASS_AGE: "seconds since the last pass over the instance ended, or since the process began",
+    PASS_AGE: "seconds since the last pass over the instance ended, or since the process started",
     BACKLOG: "tasks that were due in the last whole pass and are not scheduled",
     LAG: "seconds from an upload that was announced to the acknowledgement of its intake task",
     INSTANCES: "instances that this process works on",
