@@ -7,6 +7,7 @@ from datetime import datetime
 
 from workflow_manager.assembly import assemble_buckets
 from workflow_manager.config.flags import Parsed
+from workflow_manager.config.survey_flags import STATUS
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.fleet import Fleet, InstanceConfig, target_flags
 from workflow_manager.pipeline.memory_budget import MemoryBudget
@@ -51,10 +52,12 @@ def _prepare(
     fleet: Fleet, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack
 ) -> Iterator[tuple[InstanceConfig, Parsed, Grounds]]:
     """The buckets of each instance, with the flags of the command beside those of the instance."""
+    names = {option.name for option in STATUS.options}
+    own = {name: value for name, value in fleet.process.values.items() if name in names}
     mistakes: list[Mistake] = []
     adapters: dict[object, object] = {}
     for instance in fleet.instances:
-        parsed = Parsed({**instance.values, **fleet.process.values})
+        parsed = Parsed({**instance.values, **own})
         try:
             config, buckets = assemble_buckets(parsed, environ, clock_time, opened, adapters)
         except ConfigError as error:
