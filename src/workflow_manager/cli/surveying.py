@@ -74,4 +74,4 @@ def _survey(
     times = range_since(parsed, ground.rules, ground.period)
     spec = ground.spec(times, ground.windows(times.begin, times.end))
     report = Surveyor(ground.buckets, spec, resources).survey()
-    return SurveyedInstance(name, ground.config.labels, report, times, report.failures, target)
+    return SurveyedInstance(name, ground.config.labels, report, times, report.failures, target, ground.config)
