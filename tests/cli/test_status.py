@@ -146,6 +146,7 @@ def test_what_cannot_be_read_is_told_and_fails(deployment: Deployment) -> None:
 def test_the_table_fits_80_columns_and_names_of_others_are_escaped(deployment: Deployment) -> None:
     hostile = "evil\u202ename-" + "x" * 100
     deployment.put_batch(f"{hostile}/2026/11/22/17/00/{ID.format(0)}")
+    deployment.put("ingestion", f"agg/2026/11/23/03/61/{ID.format(0)}.batch")
     ours, theirs = pty.openpty()
     environ = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
     command = [str(deployment.command), "status", *buckets(deployment), *WINDOWS]
@@ -164,6 +165,7 @@ def test_the_table_fits_80_columns_and_names_of_others_are_escaped(deployment: D
     assert "evil\\u202ename" in plain.replace("\r\n", "")
     assert max(len(line) for line in plain.splitlines()) <= 80
     assert "missed" in plain
+    assert "agg: 1 malformed name skipped" in plain
 
 
 WITH_YAML = Path(sys.executable).with_name("workflow-manager")  # the wheel is installed without extras

@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 
-from workflow_manager.assembly import flags_without_queue, read_flags
+from workflow_manager.assembly import flags_without_queue
 from workflow_manager.cli.exit_status import ExitStatus
-from workflow_manager.cli.run_output import utc_now
-from workflow_manager.cli.surveying import survey_many, survey_one
+from workflow_manager.cli.surveying import open_deployments, survey, tell_failures, tell_unmatched
 from workflow_manager.config.flags import Flags, Parsed
-from workflow_manager.config.fleet_flags import FLEET, wants_many
+from workflow_manager.config.fleet_flags import FLEET
 from workflow_manager.config.run_config import Given
 from workflow_manager.config.survey_flags import STATUS
 from workflow_manager.observe.logs import printable
@@ -34,20 +35,14 @@ def flags() -> Flags:
 
 def status(arguments: Sequence[str]) -> int:
     """Survey the range that the flags select, and print the findings."""
-    environ = dict(os.environ)
-    if wants_many(arguments, environ):
-        from workflow_manager.fleet import read_fleet  # noqa: PLC0415 (for files of instances only)
-
-        fleet = read_fleet("status", SUMMARY, arguments, environ, STATUS)
-        parsed, surveyed = fleet.process, survey_many(fleet, environ, utc_now())
-    else:
-        parsed = read_flags("status", SUMMARY, arguments, environ, STATUS, queue=False)
-        surveyed = [survey_one(parsed, environ, utc_now())]
-    _show(parsed, surveyed)
+    with ExitStack() as opened:
+        wanted = open_deployments(("status", SUMMARY, STATUS), arguments, dict(os.environ), opened)
+        surveyed = [found for _, found in wanted.each(partial(survey, resources=wanted.resources))]
+    parsed = wanted.given
+    _show(parsed, surveyed, many=wanted.many)
     for one in surveyed:
-        for failure in one.failures:
-            name = f"{one.name}: " if one.name else ""
-            print(f"workflow-manager: {name}{printable(failure)}", file=sys.stderr)
+        tell_failures(one.name, one.failures)
+    tell_unmatched(parsed, [report for _, report in _reports(surveyed)])
     if any(one.failures for one in surveyed):
         return ExitStatus.FAILED
     fail_on = Given(parsed.values).optional("fail-on", tuple) or ()
@@ -55,7 +50,7 @@ def status(arguments: Sequence[str]) -> int:
     return ExitStatus.FOUND if found else ExitStatus.DONE
 
 
-def _show(parsed: Parsed, surveyed: Sequence[SurveyedInstance]) -> None:
+def _show(parsed: Parsed, surveyed: Sequence[SurveyedInstance], *, many: bool) -> None:
     given = Given(parsed.values)
     path = given.text("html")
     if path:
@@ -63,7 +58,7 @@ def _show(parsed: Parsed, surveyed: Sequence[SurveyedInstance]) -> None:
 
         write_page("--html", path, surveyed)
     if given.get("json", bool):
-        print(json.dumps(_document(surveyed), indent=2))
+        print(json.dumps(_document(surveyed, many=many), indent=2))
     elif path:
         print(f"the status page is in {printable(path)}")
     elif sys.stdout.isatty():
@@ -80,10 +75,10 @@ def _reports(surveyed: Sequence[SurveyedInstance]) -> Iterator[tuple[str, Survey
     return ((one.name, one.report) for one in surveyed if one.report is not None)
 
 
-def _document(surveyed: Sequence[SurveyedInstance]) -> dict[str, object]:
+def _document(surveyed: Sequence[SurveyedInstance], *, many: bool) -> dict[str, object]:
     """The survey in the format of STATUS_SCHEMA; of many instances, by their names."""
     documents = {one.name: report_json(one.report, one.times) for one in surveyed if one.report and one.times}
-    return documents.get("", {"instances": documents})
+    return {"instances": documents} if many else documents[""]
 
 
 def _found(report: SurveyReport, what: str) -> bool:

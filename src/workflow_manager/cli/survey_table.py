@@ -6,6 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from workflow_manager.cli.summary import console
+from workflow_manager.observe.logs import printable
+from workflow_manager.observe.wording import counted
 from workflow_manager.report.survey_rows import intake_rows, window_rows
 from workflow_manager.survey.findings import SurveyReport
 
@@ -20,7 +22,7 @@ def show(report: SurveyReport, name: str = "") -> None:
 
 
 def tables(report: SurveyReport, name: str = "") -> Group:
-    """The intake side of each aggregation, then its windows; `name` is that of its instance, if any."""
+    """The intake of each aggregation, what was skipped, and the windows of the instance called `name`."""
     intake = _table("aggregation", "ready", "scheduled", "due", "too old", "oldest due", "newest")
     for row in intake_rows(report):
         cells = [Text(str(cell)) for cell in row]
@@ -35,8 +37,13 @@ def tables(report: SurveyReport, name: str = "") -> Group:
         state = Text(f"{one.state}\n{one.note}" if one.note else one.state, style=style)
         windows.add_row(Text(again), Text(one.window[5:]), state, str(one.ready), str(one.validated))
         last = one.aggregation
+    skipped = (
+        Text(f"{printable(name)}: {counted(found.malformed, 'malformed name')} skipped", style=_CARE)
+        for name, found in report.aggregations.items()
+        if found.malformed
+    )
     of = f" of {name}" if name else ""
-    return Group(Text(f"Status{of} at {report.rules.now:%Y-%m-%d %H:%M} UTC"), intake, windows)
+    return Group(Text(f"Status{of} at {report.rules.now:%Y-%m-%d %H:%M} UTC"), intake, *skipped, windows)
 
 
 def _table(*headings: str) -> Table:

@@ -18,6 +18,8 @@ from workflow_manager.core.names import (
 from workflow_manager.core.selection import Selection
 from workflow_manager.core.verdict import BatchState, Rules, WindowState, batch_state
 from workflow_manager.core.windows import MINUTE, Window, aggregation_window
+from workflow_manager.flag_types import written
+from workflow_manager.pipeline.listing import exists
 from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.scheduler import Buckets
 from workflow_manager.ports import Bucket
@@ -25,18 +27,30 @@ from workflow_manager.survey import commands
 from workflow_manager.survey.backfill_plan import Only
 from workflow_manager.survey.findings import WindowFindings
 from workflow_manager.survey.subject import batch_time
-from workflow_manager.survey.surveyor import Surveyor, SurveySpec
+from workflow_manager.survey.surveyor import ALONE, Surveyor, SurveyResources, SurveySpec
 
 
 @dataclass(frozen=True, slots=True)
 class WindowExplanation:
-    """A window, its marker and its state. `record` is None if there is no marker."""
+    """A window, its marker and its state. `record` is None if there is no marker.
+
+    `known` says whether the ingestion bucket has objects of the aggregation. `other_length` is set if
+    runs schedule windows of another length.
+    """
 
     aggregation: str
     findings: WindowFindings
     state: WindowState
     marker: str
     record: MarkerRecord | None
+    known: bool = True
+    other_length: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether runs would schedule the window if it did not overlap a scheduled one."""
+        due = self.state in (WindowState.DUE, WindowState.MISSED)
+        return due and self.findings.overlaps is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +75,42 @@ class BatchExplanation:
     named: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class MalformedExplanation:
+    """An object with a malformed name, and which buckets have it: `ingestion`, `own`, `peer`."""
+
+    name: str
+    problem: str
+    buckets: tuple[str, ...]
+
+
+Explanation = BatchExplanation | WindowExplanation | MalformedExplanation
+
+
+def is_anything(explained: Explanation) -> bool:
+    """Whether any bucket has anything of what is explained."""
+    match explained:
+        case MalformedExplanation(buckets=found):
+            return bool(found)
+        case BatchExplanation(ingestion=ingestion, peer=peer, own=own, record=record):
+            return bool(ingestion or peer or own or record)
+        case WindowExplanation(known=known, record=record):
+            return known or record is not None
+
+
 class Explainer:
     """Explains batches and windows; raises StorageError if the buckets cannot be read."""
 
-    def __init__(self, buckets: Buckets[Bucket], rules: Rules, period: timedelta, *, is_first: bool) -> None:
+    def __init__(
+        self,
+        buckets: Buckets[Bucket],
+        rules: Rules,
+        period: timedelta,
+        *,
+        is_first: bool,
+        resources: SurveyResources = ALONE,
+    ) -> None:
+        self._resources = resources
         self._buckets = buckets
         self._rules = rules
         self._period = period
@@ -83,14 +129,22 @@ class Explainer:
             self._is_first,
             Selection.exactly(aggregation),
         )
-        report = Surveyor(self._buckets, spec).survey()
+        report = Surveyor(self._buckets, spec, self._resources).survey()
         self.warnings.extend(report.failures)
         surveyed = report.aggregations.get(aggregation)
         marker = aggregate_marker(aggregation, window)
         record = self._reader.read(marker)
         known = (one for one in surveyed.windows if one.window == window) if surveyed else iter(())
         found = next(known, None) or WindowFindings(window, marked=record is not None)
-        return WindowExplanation(aggregation, found, found.state(self._rules), marker, record)
+        return WindowExplanation(
+            aggregation,
+            found,
+            found.state(self._rules),
+            marker,
+            record,
+            surveyed is not None,
+            spec.period != self._period,
+        )
 
     def batch(self, aggregation: str, batch: Batch) -> BatchExplanation:
         """A batch, which need not exist."""
@@ -120,6 +174,13 @@ class Explainer:
             named,
         )
 
+    def malformed(self, name: str, problem: str) -> MalformedExplanation:
+        """An object with a malformed name, which need not exist."""
+        buckets = self._buckets
+        stores = (("ingestion", buckets.ingestion), ("own", buckets.own), ("peer", buckets.peer))
+        found = (which for which, store in stores if exists(store, name))
+        return MalformedExplanation(name, problem, tuple(found))
+
     def search(self, batch_id: str, times: Window, selection: Selection) -> Iterator[tuple[str, Batch]]:
         """The batches with this ID in a range of time, in all selected aggregations."""
         spec = SurveySpec(
@@ -131,7 +192,7 @@ class Explainer:
             selection,
             wanted_id=batch_id,
         )
-        report = Surveyor(self._buckets, spec).survey()
+        report = Surveyor(self._buckets, spec, self._resources).survey()
         self.warnings.extend(report.failures)
         for name, found in report.aggregations.items():
             for batch in found.wanted:
@@ -149,12 +210,15 @@ class Explainer:
         return found
 
 
-def remedy(explained: BatchExplanation | WindowExplanation, target: str = "") -> Iterator[tuple[str, str]]:
+def remedy(explained: Explanation, target: str = "") -> Iterator[tuple[str, str]]:
     """What it takes to schedule this: sentences, each with a command or an empty string.
 
     `target` holds the flags that choose an instance in commands, if there are many.
     """
-    if not isinstance(explained, BatchExplanation):
+    if isinstance(explained, MalformedExplanation):
+        yield "Runs skip and count it. To schedule it, upload it under a valid name.", ""
+        return
+    if isinstance(explained, WindowExplanation):
         yield from _window_remedy(explained, target)
         if explained.findings.left_out:
             yield _recomputed("the batches that were left out", explained, target)
@@ -194,13 +258,25 @@ def _intake_remedy(explained: BatchExplanation, target: str) -> Iterator[tuple[s
 
 
 def _window_remedy(explained: WindowExplanation, target: str) -> Iterator[tuple[str, str]]:
+    window = explained.findings.window
+    if explained.is_refused:
+        yield (
+            (
+                "Runs and backfills refuse the window, because batches would be aggregated twice. If that is"
+                " what you want, use --allow-overlapping-windows."
+            ),
+            "",
+        )
+        return
+    if explained.other_length:
+        target = f"--aggregation-period {written(window.end - window.begin)} {target}".rstrip()
     match explained.state:
         case WindowState.DUE:
             yield "The next run schedules the window.", commands.run(target)
-        case WindowState.MISSED if explained.findings.overlaps is None:
+        case WindowState.MISSED:
             yield (
                 "Runs no longer schedule the window; run a backfill.",
-                commands.backfill(explained.findings.window, [explained.aggregation], Only.AGGREGATE, target),
+                commands.backfill(window, [explained.aggregation], Only.AGGREGATE, target),
             )
         case WindowState.WAITING:
             yield "The window can be scheduled once the peer has validated any of its batches.", ""

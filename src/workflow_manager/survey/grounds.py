@@ -64,7 +64,12 @@ def grounds_of(
     given = Given(parsed.values)
     now = given.optional("now", datetime) or clock_time
     rules = Rules(
-        now, config.intake, config.aggregation, given.get("grace-period", timedelta), config.batch_ids
+        now,
+        config.intake,
+        config.aggregation,
+        given.get("grace-period", timedelta),
+        config.batch_ids,
+        config.allow_overlapping_windows,
     )
     patterns = given.optional("aggregation-id", tuple) or ()
     period = given.get("aggregation-period", timedelta)

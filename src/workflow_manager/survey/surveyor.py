@@ -112,7 +112,7 @@ class Surveyor:
         def begin() -> None:
             spec = self._spec
             markers = WindowMarkers(self._own, reader, aggregation, spec.windows, spec.period)
-            found = AggregationFindings(aggregation, windows=markers.findings(spec.rules.now))
+            found = AggregationFindings(aggregation, windows=markers.findings(spec.rules))
             context = PieceContext(
                 self._ingestion,
                 self._own,
