@@ -69,6 +69,7 @@ def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[
         authorize=Signer(keys, name, region, _host(url), urlsplit(url).path.rstrip("/")),
         explain=explain,
         ca_variables=CA_VARIABLES,
+        requests=settings.requests,
     )
     return service, who
 

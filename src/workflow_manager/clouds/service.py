@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, ErrorDocument, Request
 from workflow_manager.errors import MissingExtraError
-from workflow_manager.ports import RetryPolicy
+from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy
 
 T = TypeVar("T")
 
@@ -71,10 +71,11 @@ class Service:
     """One service at one endpoint, such as `https://host:port`. Safe for use by many threads.
 
     `authorize` gives the headers that each try of a request goes with, `explain` reads the
-    service's error documents. With `http2`, that is used where the endpoint offers it.
+    service's error documents. With `http2`, that is used where the endpoint offers it. `requests` is told
+    of each try of a request that has an operation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a service has to be told; most of it has a default)
         self,
         endpoint: str,
         environ: Mapping[str, str],
@@ -85,6 +86,7 @@ class Service:
         ca_variables: tuple[str, ...] = (),
         proxied: bool = True,
         http2: bool = False,
+        requests: RequestObserver | None = None,
     ) -> None:
         from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
 
@@ -92,6 +94,7 @@ class Service:
         self._retry_policy = retry_policy
         self._authorize = authorize
         self._explain = explain
+        self._requests = requests or NobodyCounts()
         self._transport = Transport(
             endpoint, environ, retry_policy, ca_variables=ca_variables, proxied=proxied, http2=http2
         )
@@ -127,7 +130,12 @@ class Service:
         headers = {**request.headers, **self._authorize(request)}
         if time.monotonic() >= deadline:
             raise CloudError("there was no time left to send the request")
-        status, answered, body = self._transport.exchange(request, headers, deadline)
+        body = b""
+        try:
+            status, answered, body = self._transport.exchange(request, headers, deadline)
+        finally:
+            if request.operation:
+                self._requests.requested(request.operation, len(request.body), len(body), retry=attempt > 1)
         if status not in accept:
             raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
         return Answer(status, answered, body, attempt)

@@ -124,6 +124,11 @@ class MarkerWriter:
         """Wait until every marker is written or has failed."""
         self._stage.drain()
 
+    @property
+    def seconds(self) -> float:
+        """From the first write of a marker to the last; see Stage."""
+        return self._stage.seconds
+
     def _mark(self, task: Task, trace_id: str, topic: str) -> None:
         try:
             marked = self._write(task, record_of(task, trace_id, topic, datetime.now(UTC), self._writer))

@@ -92,6 +92,11 @@ class Publisher:
         """Wait until every task is acknowledged, has failed, or is left for the next run."""
         self._stage.drain()
 
+    @property
+    def seconds(self) -> float:
+        """See TaskSink."""
+        return self._stage.seconds
+
     def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
         for task in tasks:
             trace_id = str(uuid.uuid4())
@@ -206,6 +211,11 @@ class DryRunPublisher:
         for task in tasks:
             self._observer.notify(TaskWouldBeScheduled(task, self._topics.of(task)))
             self._ledger.scheduled(task)
+
+    @property
+    def seconds(self) -> float:
+        """See TaskSink."""
+        return 0.0
 
     def drain(self) -> None:
         """Nothing is in flight in a dry run."""
