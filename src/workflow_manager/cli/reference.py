@@ -15,6 +15,7 @@ from workflow_manager.cli import instances, run_output, sample, serve, tasks
 from workflow_manager.cli.help_pages import ABOUT, full_parser
 from workflow_manager.cli.instances import instances_schema
 from workflow_manager.cli.main import COMMANDS
+from workflow_manager.cli.metrics_reference import metrics_page
 from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.config.instances_schema import example
@@ -259,6 +260,7 @@ def main() -> None:
     (directory / "status.md").write_text(status_page())
     (directory / "markers.md").write_text(markers_page())
     (directory / "run-report.md").write_text(report_page())
+    (directory / "metrics.md").write_text(metrics_page())
     (directory / "workflow-manager.1").write_text(manual_page())
 
 

@@ -35,7 +35,7 @@ from workflow_manager.observe.service_events import (
 )
 from workflow_manager.pipeline.shared_workers import SharedWorkers
 from workflow_manager.ports import Observer, Option
-from workflow_manager.service.exposition import exposition
+from workflow_manager.service.exposition import OPENMETRICS, ServiceState, exposition
 from workflow_manager.service.fleet_service import FleetService, ServiceSettings
 from workflow_manager.service.instance_passes import PassContext, utc_now
 from workflow_manager.service.overview import overview
@@ -119,7 +119,7 @@ def serve(arguments: Sequence[str]) -> int:
 
 def _deliver(_name: str, config: RunConfig, report: RunReport, observer: Observer) -> None:
     """Push and write the metrics of a pass too, where an instance says so."""
-    if not config.dry_run and not report.superseded:
+    if not config.dry_run:
         deliver_metrics(config, report, observer)
 
 
@@ -202,7 +202,8 @@ class _Process:
         return {
             "/": partial(self._status_page),
             "/status.json": partial(self._overview_page),
-            "/metrics": partial(self._metrics_page),
+            "/metrics": partial(self._metrics_page, openmetrics=False),
+            f"/metrics;{OPENMETRICS}": partial(self._metrics_page, openmetrics=True),
             "/healthz": partial(text_page, "ok"),
             "/readyz": partial(self._ready_page),
         }
@@ -210,8 +211,10 @@ class _Process:
     def _ready_page(self) -> WebPage:
         return text_page("ready" if self._ready else "not ready", good=self._ready)
 
-    def _metrics_page(self) -> WebPage:
-        return WebPage("200 OK", _METRICS_KIND, exposition(self._records, self._started, time.time()))
+    def _metrics_page(self, *, openmetrics: bool) -> WebPage:
+        kind = f"{OPENMETRICS}; version=1.0.0; charset=utf-8" if openmetrics else _METRICS_KIND
+        state = ServiceState(self._records, self._surveys, self._started)
+        return WebPage("200 OK", kind, exposition(state, time.time(), openmetrics=openmetrics))
 
     def _overview_page(self) -> WebPage:
         return json_page(overview(self._records, str(self._fleet.shard), self._started, time.time()))
