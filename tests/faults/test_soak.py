@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cli.test_serve import Fleet, Served
+from support.serving import Fleet, Served
 
 PASSES = int(os.environ.get("WORKFLOW_MANAGER_PASSES", "1000"))
 INSTANCES = 50
