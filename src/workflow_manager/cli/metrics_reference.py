@@ -105,17 +105,26 @@ see it:
 
 - A series that was there and is no longer:
 
-      max by (locality, ingestor, aggregation_id) (max_over_time(workflow_manager_ingestions_found[1d]))
-        unless max by (locality, ingestor, aggregation_id) (workflow_manager_ingestions_found)
+  ```promql
+  max by (locality, ingestor, aggregation_id) (max_over_time(workflow_manager_ingestions_found[1d]))
+    unless max by (locality, ingestor, aggregation_id) (workflow_manager_ingestions_found)
+  ```
 
 - A locality in which no aggregation has a new batch: `workflow_manager_newest_batch_timestamp_seconds`
   is 0 if the intake window has no ready batch, so its maximum over some hours becomes old, and then 0,
   instead of ending.
-- A run that does not happen at all: `time() -
-  max_over_time(workflow_manager_last_success_seconds[1d])`, since a Pushgateway keeps the last value
-  for ever, and forgets it when it is restarted.
-- A `serve` that is gone: `max_over_time(workflow_manager_instances[1h]) unless
-  workflow_manager_instances`.
+- A run that does not happen at all. A Pushgateway keeps the last value for ever, and forgets it when it
+  is restarted:
+
+  ```promql
+  time() - max_over_time(workflow_manager_last_success_seconds[1d]) > 3600
+  ```
+
+- A `serve` that is gone:
+
+  ```promql
+  max_over_time(workflow_manager_instances[1h]) unless workflow_manager_instances
+  ```
 
 The alerts `WorkflowManagerAggregationVanished`, `WorkflowManagerNoBatches`,
 `WorkflowManagerNoSuccessfulRun` and `WorkflowManagerServeGone` are these.
