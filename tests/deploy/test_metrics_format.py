@@ -104,3 +104,18 @@ def test_the_page_of_serve(tmp_path: Path) -> None:
     assert names(text) == names(openmetrics) == expected(Source.SERVE)
     # Prometheus itself reads this form in test_dashboard; this is the reference implementation's parser.
     assert list(text_string_to_metric_families(openmetrics))  # type: ignore[no-untyped-call] # has no types
+
+
+def test_a_status_of_many_instances_delivers_the_metrics_of_each(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    for name in ("na", "eu"):
+        fleet.add(name, f"metrics-file: {tmp_path}/{name}.prom")
+        fleet.upload(name)
+    fleet.add("unreachable", "push-gateway: http://127.0.0.1:1")
+    surveyed = call(COMMAND, ["status", "--config", str(fleet.path)])
+    assert surveyed.status == 3
+    assert "is the Pushgateway up?" in surveyed.stderr
+    for name in ("na", "eu"):
+        text = (tmp_path / f"{name}.prom").read_text()
+        labels = f'aggregation_id="kittens-seen",locality="{name}",state="due"'
+        assert f"workflow_manager_survey_batches{{{labels}}} 1.0" in text
