@@ -39,7 +39,8 @@ def status(arguments: Sequence[str]) -> int:
     """Survey the range that the flags select, and print the findings."""
     with ExitStack() as opened:
         wanted = open_deployments(("status", SUMMARY, STATUS), arguments, dict(os.environ), opened)
-        surveyed = [found for _, found in wanted.each(partial(survey, resources=wanted.resources))]
+        outcomes = list(wanted.each(partial(survey, resources=wanted.resources)))
+    surveyed = [one for _, one in outcomes]
     parsed = wanted.given
     _show(parsed, surveyed, many=wanted.many)
     delivered = [deliver_survey(one) for one in surveyed]
