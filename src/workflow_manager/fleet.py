@@ -12,7 +12,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
 
-from workflow_manager.assembly import KIND, Assembly, assemble, flags_of_kind
+from workflow_manager.assembly import Assembly, assemble, flags_of_kind
 from workflow_manager.config.flags import (
     Flags,
     FlagText,
@@ -38,6 +38,7 @@ from workflow_manager.config.run_config import Given
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.queue_flags import KIND
 
 # These hold for the process, whatever its instances are.
 PROCESS_FLAGS = frozenset(
