@@ -89,7 +89,7 @@ class MissingExtraError(ConfigError):
                     "",
                     "",
                     f"{what} needs the Python module {module!r}, which is not installed: "
-                    f"pip install 'workflow-manager[{extra}]'",
+                    f"pip install 'prio-workflow-manager[{extra}]'",
                 )
             ]
         )

@@ -361,7 +361,7 @@ class TestBadInput:
     ) -> None:
         outcome = call(deployment.command, ["run", *changed(deployment.flags(), ingestor_input=url)])
         assert outcome.status == 2
-        assert f"pip install 'workflow-manager[{extra}]'" in outcome.stderr
+        assert f"pip install 'prio-workflow-manager[{extra}]'" in outcome.stderr
         assert "Traceback" not in outcome.stderr
 
 
