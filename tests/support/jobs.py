@@ -55,11 +55,11 @@ def jobs_queue(
     text: str = TEMPLATE,
     labels: Mapping[str, str] | None = None,
     marker_bucket: str = "",
-    **options: object,
+    options: Mapping[str, object] | None = None,
 ) -> KubernetesJobs:
     """A queue whose Jobs are in a namespace of a control plane."""
     kubeconfig = plane.kubeconfig_for(token or plane.token, namespace)
-    given = {**templates(folder, text), "kubernetes-kubeconfig": str(kubeconfig), **options}
+    given = {**templates(folder, text), "kubernetes-kubeconfig": str(kubeconfig), **(options or {})}
     settings = Settings(given, retry_policy=RetryPolicy(), labels=labels or {}, marker_bucket=marker_bucket)
     return KubernetesJobs.open(settings)
 

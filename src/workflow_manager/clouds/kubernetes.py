@@ -232,6 +232,11 @@ def explain(body: bytes) -> ErrorDocument:
         return ErrorDocument("", excerpt(body))
 
 
+def warning_of(headers: Mapping[str, str]) -> str:
+    """What the API server warns of, as a header has it (RFC 7234, 5.5): `299 - "text"`."""
+    return headers.get("warning", "").removeprefix('299 - "').removesuffix('"').replace('\\"', '"')
+
+
 def _parsed(answer: Answer) -> tuple[dict[str, Any], Mapping[str, str]]:
     try:
         document = json.loads(answer.body)

@@ -18,6 +18,7 @@ from workflow_manager.clouds.kubernetes import (
     OPTIONS,
     Cluster,
     Kind,
+    warning_of,
 )
 from workflow_manager.errors import ConfigError, Mistake, QueueError, QueueFullError
 from workflow_manager.ports import Limits, Message, Option, Settings
@@ -115,7 +116,7 @@ class KubernetesJobs:
         except CloudError as error:
             advice = self._cluster.advice(error, "create", JOBS, str(template.path))
             raise QueueError("create", what, error.cause, advice) from error
-        warning = headers.get("warning", "")
+        warning = warning_of(headers)
         found = f"the API server takes {what} in namespace {self._cluster.namespace}, as {who}"
         return f"{found}; it warns: {warning}" if warning else found
 
