@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_manager.assembly import every_flag
-from workflow_manager.cli import instances, run_output, sample, serve, tasks
+from workflow_manager.cli import instances, jobs, run_output, sample, serve, tasks
 from workflow_manager.cli.instances import instances_schema
 from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
@@ -137,6 +137,7 @@ def flags_page() -> str:
     commands = {
         "run": every_flag("run", "", run_output.OUTPUT),
         "tasks": tasks.COMMAND.every_flag(),
+        "jobs": jobs.COMMAND,
         "sample": sample.FLAGS,
         "serve": serve.FLAGS,
         "instances": instances.FLAGS,

@@ -162,12 +162,14 @@ class Cluster:
         what = template or "the object"
         if "exceeded quota" in error.cause:
             return f"raise the quota, delete finished Jobs, or set --{MAX_UNFINISHED} below the quota"
+        if 'namespaces "' in error.cause and error.status == HTTPStatus.NOT_FOUND:
+            return f"create the namespace {self.namespace}, or correct --{NAMESPACE}"
         if any(words in error.cause for words in _DENIED):
             return f"an admission policy of the cluster refuses it: correct {what}, or the policy"
         advice: dict[int, str] = {
             HTTPStatus.UNAUTHORIZED: f"the credentials are expired or wrong: check {self.source}",
             HTTPStatus.FORBIDDEN: self.grant(verb, kind),
-            HTTPStatus.NOT_FOUND: f"create the namespace {self.namespace}, or correct --{NAMESPACE}",
+            HTTPStatus.NOT_FOUND: f"check that it is in namespace {self.namespace}, and --{NAMESPACE}",
             HTTPStatus.UNPROCESSABLE_ENTITY: f"correct {what}",
             HTTPStatus.BAD_REQUEST: f"correct {what}",
         }

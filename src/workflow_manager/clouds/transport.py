@@ -5,9 +5,9 @@ Importing this imports libcurl, so only clouds.service does, when a service is f
 
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from http import HTTPStatus
 
 import pycurl
 
@@ -16,6 +16,7 @@ from workflow_manager.clouds.connect_options import connect_options, endpoint_pa
 from workflow_manager.clouds.http import CloudError, Request
 from workflow_manager.clouds.io_thread import Options, Transfer
 from workflow_manager.clouds.shared_io import close_shared, open_shared
+from workflow_manager.clouds.streaming import Stream
 from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.clouds.transport_errors import explained
 from workflow_manager.ports import RetryPolicy
@@ -80,30 +81,21 @@ class Transport:
     def stream(
         self, request: Request, headers: Mapping[str, str], write: Callable[[bytes], object]
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """As `exchange`, but on this thread, for any time, and for a body of any length that `write` gets.
+        """As `exchange`, but for any time, and for a body of any length, which `write` gets as it comes.
 
-        The body of an answer other than 200 is returned instead. `write` ends it all by raising.
+        The body of an answer other than 200 is returned instead. It ends early if `write` raises, or if the
+        calling thread is interrupted.
         """
         transfer = Transfer(self._options)
-        curl = transfer.curl
-        self._prepare(curl, request, _header_lines(request, headers))
-        curl.setopt(pycurl.LOW_SPEED_TIME, 0)
-        curl.setopt(pycurl.MAXFILESIZE, 0)
-        # Called once a second at least: it is where an interrupt is noticed.
-        curl.setopt(pycurl.NOPROGRESS, 0)
-        curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: 0)
-
-        def receive(chunk: bytes) -> None:
-            if curl.getinfo(pycurl.RESPONSE_CODE) == HTTPStatus.OK:
-                write(chunk)
-            else:
-                transfer.chunks.append(chunk)
-
-        curl.setopt(pycurl.WRITEFUNCTION, receive)
+        self._prepare(transfer.curl, request, _header_lines(request, headers))
+        stream = Stream(transfer, write)
+        thread = threading.Thread(target=stream.perform, name="stream", daemon=True)
+        thread.start()
         try:
-            curl.perform()
-        except pycurl.error as error:
-            transfer.code, transfer.message = int(error.args[0]), str(error.args[-1])
+            thread.join()
+        finally:
+            stream.end()
+            thread.join()
         return self._answer(transfer, request)
 
     def close(self) -> None:
