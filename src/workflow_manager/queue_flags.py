@@ -27,7 +27,7 @@ def flags_of_kinds(
 
 def _with_topics_of(kind: str, groups: Sequence[Group]) -> Sequence[Group]:
     """The groups; with a kind whose topics have names of their own, nobody needs to give those."""
-    topics: TopicNames | None = getattr(registry.queue(kind), "topics", None)
+    topics: TopicNames | None = getattr(registry.queue(kind), "fixed_topics", None)
     if topics is None:
         return groups
     names = dict(zip(TOPICS, topics, strict=True))

@@ -84,7 +84,7 @@ class TopicNames(NamedTuple):
 class FixedTopics(Protocol):
     """A queue that has just two topics, whose names are its own: nobody needs to give them."""
 
-    topics: ClassVar[TopicNames]
+    fixed_topics: ClassVar[TopicNames]
 
 
 @runtime_checkable

@@ -52,7 +52,7 @@ class KubernetesJobs:
     """Jobs in one namespace. The topics `intake` and `aggregate` have a template each."""
 
     kind: ClassVar[str] = "kubernetes-jobs"
-    topics: ClassVar[TopicNames] = TopicNames("intake", "aggregate")
+    fixed_topics: ClassVar[TopicNames] = TopicNames("intake", "aggregate")
     options: ClassVar[tuple[Option, ...]] = (
         Option(INTAKE_TEMPLATE, "file with the Job to create for each intake task", required=True),
         Option(AGGREGATE_TEMPLATE, "file with the Job to create for each aggregation task", required=True),
@@ -77,7 +77,7 @@ class KubernetesJobs:
     def open(cls, settings: Settings) -> Self:
         """The namespace and the templates that the settings name; raises ConfigError."""
         cluster = Cluster.open(cls.kind, settings)
-        names = zip(cls.topics, (INTAKE_TEMPLATE, AGGREGATE_TEMPLATE), strict=True)
+        names = zip(cls.fixed_topics, (INTAKE_TEMPLATE, AGGREGATE_TEMPLATE), strict=True)
         templates: dict[str, JobTemplate] = {}
         mistakes: list[Mistake] = []
         for topic, option in names:
@@ -136,7 +136,7 @@ class KubernetesJobs:
             raise QueueError(
                 "use",
                 f"topic {topic}",
-                f"{self.kind} has the topics {' and '.join(self.topics)}",
+                f"{self.kind} has the topics {' and '.join(self.fixed_topics)}",
                 "leave out --intake-tasks-topic and --aggregate-tasks-topic",
             )
         return template
