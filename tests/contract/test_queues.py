@@ -99,7 +99,7 @@ class TestNatsQueue(QueueContract, InspectContract, RedriveContract):
         return found
 
 
-class TestKubernetesJobs(QueueContract):
+class TestKubernetesJobs(QueueContract, InspectContract):
     @pytest.fixture
     def queue(self, control_plane: ControlPlane, tmp_path: Path) -> Iterator[TaskQueue]:
         self.plane, self.namespace = control_plane, control_plane.namespace()

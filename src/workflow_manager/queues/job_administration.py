@@ -5,11 +5,13 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from workflow_manager.clouds.http import CloudError
 from workflow_manager.clouds.kubernetes import CONFIG_MAPS, JOBS, MERGE_PATCH, PODS, Cluster, Kind
 from workflow_manager.errors import QueueError
+from workflow_manager.queue_ports import TopicStats
 from workflow_manager.queues.job_manifest import (
     LONGEST_NAME,
     MANAGED_BY,
@@ -19,8 +21,10 @@ from workflow_manager.queues.job_manifest import (
     Json,
     owned_config_map,
     owner,
+    selector,
 )
 from workflow_manager.queues.job_records import (
+    FINISHED,
     JOB_OF_POD,
     JobRecord,
     JobState,
@@ -46,10 +50,10 @@ class JobAdministration:
 
     def records(self, labels: Mapping[str, str], *, why: bool = True) -> Iterator[JobRecord]:
         """The Jobs with these labels. With `why`, pods are read to say why those fail that do."""
-        selector = ",".join(f"{key}={value}" for key, value in {MANAGED_BY: OURS, **labels}.items())
-        pods = self._pods(selector) if why else {}
+        chosen = selector(labels)
+        pods = self._pods(chosen) if why else {}
         try:
-            for page in self._cluster.pages(JOBS, labelSelector=selector):
+            for page in self._cluster.pages(JOBS, labelSelector=chosen):
                 for job in page:
                     yield record_of(job, pods.get(job["metadata"]["name"], ()))
         except CloudError as error:
@@ -120,11 +124,11 @@ class JobAdministration:
             raise QueueError("use", self._subject(name), cause, "use kubectl")
         return job
 
-    def _pods(self, selector: str, *, tolerant: bool = True) -> dict[str, list[PodRecord]]:
+    def _pods(self, chosen: str, *, tolerant: bool = True) -> dict[str, list[PodRecord]]:
         """Pods by the names of their Jobs. If `tolerant`, there may be no permission to read them."""
         found: dict[str, list[PodRecord]] = defaultdict(list)
         try:
-            for page in self._cluster.pages(PODS, labelSelector=selector):
+            for page in self._cluster.pages(PODS, labelSelector=chosen):
                 for pod in map(pod_record, page):
                     found[pod.job].append(pod)
         except CloudError as error:
@@ -185,6 +189,21 @@ class JobAdministration:
 
     def _failed(self, verb: str, kind: Kind, subject: str, error: CloudError) -> QueueError:
         return QueueError(verb, subject, error.cause, self._cluster.advice(error, verb, kind))
+
+
+def task_stats(cluster: Cluster, labels: Mapping[str, str]) -> TopicStats:
+    """How many tasks there are in each state, by the Jobs with these labels; raises QueueError."""
+    waiting, leased, dead = 0, 0, 0
+    oldest: datetime | None = None
+    for record in JobAdministration(cluster).records(labels, why=False):
+        if record.state in FINISHED or record.state is JobState.DELETING:
+            dead += record.state is JobState.FAILED
+            continue
+        leased += record.state is JobState.RUNNING
+        waiting += record.state is not JobState.RUNNING
+        oldest = min(oldest or record.created, record.created)
+    age = None if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+    return TopicStats(waiting, leased, age, dead, "failed Jobs: 'workflow-manager jobs list --failed'")
 
 
 def renewed(job: Json) -> Json:

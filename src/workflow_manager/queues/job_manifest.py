@@ -47,6 +47,11 @@ def label_value(text: str) -> str:
     return text if _LABEL.fullmatch(text) else f"sha256-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
+def selector(labels: Mapping[str, str]) -> str:
+    """What selects the Jobs and pods of tasks that have these labels."""
+    return ",".join(f"{key}={value}" for key, value in {MANAGED_BY: OURS, **labels}.items())
+
+
 def job_name(marker: str, key: str) -> str:
     """The name of the Job for a marker: the readable part of its `key`, and the hash of all of it."""
     digest = hashlib.sha256(marker.encode("utf-8", "surrogateescape")).digest()

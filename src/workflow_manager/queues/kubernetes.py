@@ -22,16 +22,16 @@ from workflow_manager.clouds.kubernetes import (
 )
 from workflow_manager.errors import ConfigError, Mistake, QueueError, QueueFullError
 from workflow_manager.ports import Limits, Message, Option, Settings
-from workflow_manager.queue_ports import TopicNames
+from workflow_manager.queue_ports import TopicNames, TopicStats
 from workflow_manager.queues.job_manifest import (
-    MANAGED_BY,
     MARKER,
     MARKER_BUCKET,
-    OURS,
+    TASK,
     JobTask,
     JobTemplate,
     config_map,
     label_value,
+    selector,
 )
 from workflow_manager.queues.unfinished_jobs import UnfinishedLimit
 
@@ -71,7 +71,9 @@ class KubernetesJobs:
         self._labels = settings.labels
         self._marker_bucket = settings.marker_bucket
         most = settings.options.get(MAX_UNFINISHED)
-        self._room = UnfinishedLimit(cluster, most, self._selector()) if isinstance(most, int) else None
+        self._room = (
+            UnfinishedLimit(cluster, most, selector(self._scope())) if isinstance(most, int) else None
+        )
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -120,15 +122,24 @@ class KubernetesJobs:
         found = f"the API server takes {what} in namespace {self._cluster.namespace}, as {who}"
         return f"{found}; it warns: {warning}" if warning else found
 
+    def topic_names(self) -> Sequence[str]:
+        """See TopicDirectory."""
+        return self.fixed_topics
+
+    def stats(self, topic: str) -> TopicStats:
+        """See Inspectable. A Job that runs is leased, one that has failed is dead."""
+        from workflow_manager.queues.job_administration import task_stats  # noqa: PLC0415 (a run needs none)
+
+        self._template(topic)
+        return task_stats(self._cluster, {TASK: topic, **self._scope()})
+
     def close(self) -> None:
         """See TaskQueue."""
         self._cluster.close()
 
-    def _selector(self) -> str:
-        """The Jobs of this deployment."""
-        ours = f"{MANAGED_BY}={OURS}"
-        bucket = self._marker_bucket
-        return f"{ours},{MARKER_BUCKET}={label_value(bucket)}" if bucket else ours
+    def _scope(self) -> dict[str, str]:
+        """The labels of this deployment's Jobs, as far as it is known which that is."""
+        return {MARKER_BUCKET: label_value(self._marker_bucket)} if self._marker_bucket else {}
 
     def _template(self, topic: str) -> JobTemplate:
         template = self._templates.get(topic)
