@@ -12,7 +12,7 @@ import pytest
 from servers.kubernetes import ControlPlane, kubeconfig
 from workflow_manager.clouds import kubernetes_access
 from workflow_manager.clouds.http import CloudError
-from workflow_manager.clouds.kubernetes import JOBS, Cluster
+from workflow_manager.clouds.kubernetes_api import JOBS, Cluster
 from workflow_manager.errors import ConfigError
 from workflow_manager.ports import Settings
 

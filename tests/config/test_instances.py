@@ -121,7 +121,7 @@ instances:
         "L7: -a: aggregate-tasks-topic: is required (or set WORKFLOW_MANAGER_AGGREGATE_TASKS_TOPIC)",
         (
             "L15: b: task-queue-kind='memry': there is no such kind of queue; there are aws-sns, aws-sqs, "
-            "gcp-pubsub, memory, nats, rabbitmq, redis, sqlite"
+            "gcp-pubsub, kubernetes-jobs, memory, nats, rabbitmq, redis, sqlite"
         ),
         *(
             f"L16: c: {flag}: is required (or set WORKFLOW_MANAGER_{flag.replace('-', '_').upper()})"

@@ -10,7 +10,7 @@ from itertools import chain
 
 from workflow_manager import flag_types
 from workflow_manager.cli import jobs_output
-from workflow_manager.clouds.kubernetes import OPTIONS, Cluster
+from workflow_manager.clouds.kubernetes_api import OPTIONS, Cluster
 from workflow_manager.config.flags import Flags
 from workflow_manager.config.run_config import Given, retry_policy
 from workflow_manager.config.run_flags import RETRY_FLAGS, Group

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workflow_manager.clouds.kubernetes_access import Access
 from workflow_manager.clouds.kubernetes_credentials import (
-    Credentials,
+    ApiCredentials,
     ExecPlugin,
     Fixed,
     PluginSpec,
@@ -82,7 +82,9 @@ class Kubeconfig:
             raise self._mistake(f"it has no {kind.removesuffix('s')} {name!r}; there are: {known}")
         return found
 
-    def _credentials(self, user: "_Section", cluster: "_Section", environ: Mapping[str, str]) -> Credentials:
+    def _credentials(
+        self, user: "_Section", cluster: "_Section", environ: Mapping[str, str]
+    ) -> ApiCredentials:
         if isinstance(plugin := user.content.get("exec"), dict):
             return ExecPlugin(_plugin_spec(_Section(plugin, user.folder), cluster, environ))
         if user.content.get("auth-provider"):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_manager.clouds.kubernetes_credentials import Credentials, TokenFile
+from workflow_manager.clouds.kubernetes_credentials import ApiCredentials, TokenFile
 from workflow_manager.clouds.tls_settings import TlsSettings
 from workflow_manager.errors import ConfigError, Mistake
 
@@ -19,7 +19,7 @@ class Access:
     server: str
     namespace: str
     tls: TlsSettings
-    credentials: Credentials
+    credentials: ApiCredentials
     source: str
     proxy: str = ""
 

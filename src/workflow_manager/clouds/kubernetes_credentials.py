@@ -27,7 +27,7 @@ class Proof(NamedTuple):
     key: str | bytes = ""
 
 
-class Credentials(Protocol):
+class ApiCredentials(Protocol):
     """Someone's credentials. Safe for use by many threads."""
 
     def proof(self) -> Proof:
@@ -40,17 +40,17 @@ class Credentials(Protocol):
 
 
 class Fixed:
-    """Credentials that stay as they are."""
+    """ApiCredentials that stay as they are."""
 
     def __init__(self, proof: Proof) -> None:
         self._proof = proof
 
     def proof(self) -> Proof:
-        """See Credentials."""
+        """See ApiCredentials."""
         return self._proof
 
     def renew(self, refused: Proof) -> bool:  # noqa: ARG002 (there is never another)
-        """See Credentials."""
+        """See ApiCredentials."""
         return False
 
 
@@ -61,7 +61,7 @@ class TokenFile:
         self._path = path
 
     def proof(self) -> Proof:
-        """See Credentials."""
+        """See ApiCredentials."""
         try:
             token = self._path.read_text("ascii").strip()
         except (OSError, ValueError) as error:
@@ -70,7 +70,7 @@ class TokenFile:
         return Proof(bearer(token))
 
     def renew(self, refused: Proof) -> bool:
-        """See Credentials."""
+        """See ApiCredentials."""
         return self.proof() != refused
 
 
@@ -97,11 +97,11 @@ class ExecPlugin:
         self._held = Refreshed(self._fetch, _MARGIN_SECONDS)
 
     def proof(self) -> Proof:
-        """See Credentials."""
+        """See ApiCredentials."""
         return self._held.get()
 
     def renew(self, refused: Proof) -> bool:
-        """See Credentials."""
+        """See ApiCredentials."""
         if self._held.get() == refused:
             self._held = Refreshed(self._fetch, _MARGIN_SECONDS)
         return True

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from workflow_manager.clouds.http import CloudError
-from workflow_manager.clouds.kubernetes import CONFIG_MAPS, JOBS, MERGE_PATCH, PODS, Cluster, Kind
+from workflow_manager.clouds.kubernetes_api import CONFIG_MAPS, JOBS, MERGE_PATCH, PODS, Cluster, Resource
 from workflow_manager.errors import QueueError
 from workflow_manager.queue_ports import TopicStats
 from workflow_manager.queues.job_manifest import (
@@ -109,8 +109,8 @@ class JobAdministration:
         try:
             self._cluster.stream(self._cluster.path(PODS, pod.name, "log"), query, write)
         except CloudError as error:
-            kind = PODS._replace(plural="pods/log")
-            raise self._failed("get", kind, f"the log of pod {pod.name}", error) from error
+            resource = PODS._replace(plural="pods/log")
+            raise self._failed("get", resource, f"the log of pod {pod.name}", error) from error
         return pod.name
 
     def _job(self, name: str) -> Json:
@@ -187,8 +187,8 @@ class JobAdministration:
     def _subject(self, name: str) -> str:
         return f"Job {self._cluster.namespace}/{name}"
 
-    def _failed(self, verb: str, kind: Kind, subject: str, error: CloudError) -> QueueError:
-        return QueueError(verb, subject, error.cause, self._cluster.advice(error, verb, kind))
+    def _failed(self, verb: str, resource: Resource, subject: str, error: CloudError) -> QueueError:
+        return QueueError(verb, subject, error.cause, self._cluster.advice(error, verb, resource))
 
 
 def task_stats(cluster: Cluster, labels: Mapping[str, str]) -> TopicStats:

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Self
 
 from workflow_manager import flag_types
 from workflow_manager.clouds.http import CloudError
-from workflow_manager.clouds.kubernetes import (
+from workflow_manager.clouds.kubernetes_api import (
     CONFIG_MAPS,
     JOBS,
     MAX_UNFINISHED,
     OPTIONS,
     Cluster,
-    Kind,
+    Resource,
     warning_of,
 )
 from workflow_manager.errors import ConfigError, Mistake, QueueError, QueueFullError
@@ -39,7 +39,7 @@ INTAKE_TEMPLATE = "kubernetes-job-template-intake"
 AGGREGATE_TEMPLATE = "kubernetes-job-template-aggregate"
 # A ConfigMap holds 1 MiB in all.
 _LIMITS = Limits(messages=1, request_bytes=1_000_000, message_bytes=1_000_000)
-_NEEDED: Sequence[tuple[str, Kind]] = (
+_NEEDED: Sequence[tuple[str, Resource]] = (
     ("create", JOBS),
     ("get", JOBS),
     ("create", CONFIG_MAPS),
@@ -155,13 +155,13 @@ class KubernetesJobs:
     def _check_permissions(self) -> None:
         """Raises QueueError for the first verb that we lack, CloudError if the API server does not say."""
         needed = [*_NEEDED, ("list", JOBS)] if self._room is not None else _NEEDED
-        for verb, kind in needed:
-            if not self._cluster.allowed(verb, kind):
+        for verb, resource in needed:
+            if not self._cluster.allowed(verb, resource):
                 raise QueueError(
                     verb,
-                    f"{kind.plural} in namespace {self._cluster.namespace}",
+                    f"{resource.plural} in namespace {self._cluster.namespace}",
                     f"{self._cluster.who()} may not",
-                    self._cluster.grant(verb, kind),
+                    self._cluster.grant(verb, resource),
                 )
 
     def _outcome(self, template: JobTemplate, topic: str, message: Message) -> QueueError | None:
@@ -220,24 +220,26 @@ class KubernetesJobs:
             raise self._failed(task, cause, "it is removed with that Job: run again, or delete it")
 
     def _created(
-        self, task: JobTask, kind: Kind, content: object, template: str = ""
+        self, task: JobTask, resource: Resource, content: object, template: str = ""
     ) -> Mapping[str, Any] | None:
         """What was created; None if something of its name is there. Raises QueueError."""
         try:
-            return self._cluster.ask("POST", self._cluster.path(kind), content)
+            return self._cluster.ask("POST", self._cluster.path(resource), content)
         except CloudError as error:
             if error.status == HTTPStatus.CONFLICT and error.code == "AlreadyExists":
                 return None
-            cause = error.cause if kind is JOBS else f"the ConfigMap for its message: {error.cause}"
-            raise self._failed(task, cause, self._cluster.advice(error, "create", kind, template)) from error
+            cause = error.cause if resource is JOBS else f"the ConfigMap for its message: {error.cause}"
+            raise self._failed(
+                task, cause, self._cluster.advice(error, "create", resource, template)
+            ) from error
 
-    def _existing(self, task: JobTask, kind: Kind) -> Mapping[str, Any]:
+    def _existing(self, task: JobTask, resource: Resource) -> Mapping[str, Any]:
         """What is there under the task's name; raises QueueError."""
         try:
-            return self._cluster.ask("GET", self._cluster.path(kind, task.name))
+            return self._cluster.ask("GET", self._cluster.path(resource, task.name))
         except CloudError as error:
             cause = f"it exists, and cannot be read: {error.cause}"
-            raise self._failed(task, cause, self._cluster.advice(error, "get", kind)) from error
+            raise self._failed(task, cause, self._cluster.advice(error, "get", resource)) from error
 
     def _failed(self, task: JobTask, cause: str, advice: str) -> QueueError:
         return QueueError("create", self._subject(task), cause, advice)

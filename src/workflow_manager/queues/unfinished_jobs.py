@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_manager.clouds.kubernetes import JOBS, Cluster
+from workflow_manager.clouds.kubernetes_api import JOBS, Cluster
 
 
 class UnfinishedLimit:

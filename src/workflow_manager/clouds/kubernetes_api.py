@@ -48,7 +48,7 @@ _DONE = frozenset({200, 201, 202})
 _DENIED = ("denied the request", "denied request", "violates PodSecurity")
 
 
-class Kind(NamedTuple):
+class Resource(NamedTuple):
     """A kind of object: the group and version of its API, and its name in paths."""
 
     api: str
@@ -60,9 +60,9 @@ class Kind(NamedTuple):
         return self.api.partition("/")[0] if "/" in self.api else ""
 
 
-JOBS = Kind("batch/v1", "jobs")
-CONFIG_MAPS = Kind("v1", "configmaps")
-PODS = Kind("v1", "pods")
+JOBS = Resource("batch/v1", "jobs")
+CONFIG_MAPS = Resource("v1", "configmaps")
+PODS = Resource("v1", "pods")
 
 
 class Cluster:
@@ -85,11 +85,11 @@ class Cluster:
         namespace = str(settings.options.get(NAMESPACE) or access.namespace or "default")
         return cls(access, namespace, settings)
 
-    def path(self, kind: Kind, name: str = "", more: str = "") -> str:
+    def path(self, resource: Resource, name: str = "", more: str = "") -> str:
         """The path of the objects of a kind in the namespace, or of one of them."""
-        root = f"/apis/{kind.api}" if kind.group else f"/api/{kind.api}"
+        root = f"/apis/{resource.api}" if resource.group else f"/api/{resource.api}"
         tail = "".join(f"/{quote(part, safe='')}" for part in (name, more) if part)
-        return f"{root}/namespaces/{quote(self.namespace, safe='')}/{kind.plural}{tail}"
+        return f"{root}/namespaces/{quote(self.namespace, safe='')}/{resource.plural}{tail}"
 
     def ask(
         self,
@@ -119,12 +119,12 @@ class Cluster:
         request = Request(method, target, body, headers, limit=PAGE_BYTES)
         return self._authorized(lambda server: server.fetch(request, _DONE, _parsed))
 
-    def pages(self, kind: Kind, **query: str) -> Iterator[Sequence[dict[str, Any]]]:
+    def pages(self, resource: Resource, **query: str) -> Iterator[Sequence[dict[str, Any]]]:
         """The objects of a kind in the namespace, by pages. `query` is as the API's parameters."""
         token = ""
         while True:
             asked = {**query, "limit": str(_PAGE), **({"continue": token} if token else {})}
-            page = self.ask("GET", self.path(kind), query=asked)
+            page = self.ask("GET", self.path(resource), query=asked)
             yield page.get("items") or []
             token = page["metadata"].get("continue", "")
             if not token:
@@ -141,13 +141,13 @@ class Cluster:
         found = self.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
         return str(found["status"]["userInfo"].get("username", ""))
 
-    def allowed(self, verb: str, kind: Kind) -> bool:
+    def allowed(self, verb: str, resource: Resource) -> bool:
         """Whether we may do this to objects of a kind in the namespace."""
         attributes = {
             "namespace": self.namespace,
             "verb": verb,
-            "group": kind.group,
-            "resource": kind.plural,
+            "group": resource.group,
+            "resource": resource.plural,
         }
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -157,7 +157,7 @@ class Cluster:
         found = self.ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return bool(found["status"].get("allowed"))
 
-    def advice(self, error: CloudError, verb: str, kind: Kind, template: str = "") -> str:
+    def advice(self, error: CloudError, verb: str, resource: Resource, template: str = "") -> str:
         """What to do about an error of a request with this verb."""
         what = template or "the object"
         if "exceeded quota" in error.cause:
@@ -168,19 +168,19 @@ class Cluster:
             return f"an admission policy of the cluster refuses it: correct {what}, or the policy"
         advice: dict[int, str] = {
             HTTPStatus.UNAUTHORIZED: f"the credentials are expired or wrong: check {self.source}",
-            HTTPStatus.FORBIDDEN: self.grant(verb, kind),
+            HTTPStatus.FORBIDDEN: self.grant(verb, resource),
             HTTPStatus.NOT_FOUND: f"check that it is in namespace {self.namespace}, and --{NAMESPACE}",
             HTTPStatus.UNPROCESSABLE_ENTITY: f"correct {what}",
             HTTPStatus.BAD_REQUEST: f"correct {what}",
         }
         return advice.get(error.status, error.advice)
 
-    def grant(self, verb: str, kind: Kind) -> str:
+    def grant(self, verb: str, resource: Resource) -> str:
         """How a verb is granted."""
-        resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+        name = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
         return (
-            f"grant it: kubectl create role workflow-manager-{kind.plural} --namespace={self.namespace} "
-            f"--verb={verb} --resource={resource}, and bind that Role"
+            f"grant it: kubectl create role workflow-manager-{resource.plural} --namespace={self.namespace} "
+            f"--verb={verb} --resource={name}, and bind that Role"
         )
 
     def close(self) -> None:
