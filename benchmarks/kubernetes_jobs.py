@@ -2,9 +2,10 @@
 
     python benchmarks/kubernetes_jobs.py --jobs 5000 --in-flight 20
 
-The same Jobs are created three times, each time in a namespace of its own: by the adapter, by
+The same Jobs are created in three ways, each time in a namespace of their own: by the adapter, by
 `kubectl create -f` of one file, and by threads that send requests that were prepared before, on
-connections that are kept. The last is as fast as the server takes them.
+connections that are kept. The last is as fast as the server takes them. The ways take turns, and the
+fastest of the rounds counts.
 """
 
 import argparse
@@ -34,10 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Jobs created on a real API server")
     parser.add_argument("--jobs", type=int, default=5000)
     parser.add_argument("--in-flight", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     messages = [_message(number) for number in range(arguments.jobs)]
-    print("| created by | Jobs | wall s | Jobs/s | CPU s of the client |")
-    print("| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory(prefix="kubernetes-jobs-") as name:
         folder = Path(name)
         with control_plane(folder) as plane:
@@ -47,8 +47,15 @@ def main() -> None:
                 "kubectl create -f": lambda: _by_kubectl(plane, messages, folder),
                 "prepared requests": lambda: _by_bytes(plane, messages, arguments.in_flight, folder),
             }
-            for about, create in ways.items():
-                _measure(about, len(messages), create)
+            rounds = [
+                {about: _measured(about, create) for about, create in ways.items()}
+                for _ in range(arguments.rounds)
+            ]
+    print("| created by | Jobs | wall s | Jobs/s | CPU s of the client |")
+    print("| --- | --- | --- | --- | --- |")
+    for about in ways:
+        wall, cpu = min(one[about] for one in rounds)
+        print(f"| {about} | {len(messages)} | {wall:.1f} | {len(messages) / wall:.0f} | {cpu:.1f} |")
 
 
 def _message(number: int) -> Message:
@@ -61,13 +68,13 @@ def _message(number: int) -> Message:
     return Message(body, "kittens-seen", f"task-markers/intake-kittens-seen-2026-11-23-04-20-{number}")
 
 
-def _measure(about: str, count: int, create: Callable[[], None]) -> None:
+def _measured(about: str, create: Callable[[], None]) -> tuple[float, float]:
+    """The wall time, and the CPU time of the client."""
     who = resource.RUSAGE_CHILDREN if "kubectl" in about else resource.RUSAGE_SELF
     before, begin = resource.getrusage(who), time.monotonic()
     create()
     wall, after = time.monotonic() - begin, resource.getrusage(who)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"| {about} | {count} | {wall:.1f} | {count / wall:.0f} | {cpu:.1f} |", flush=True)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _by_adapter(plane: ControlPlane, messages: Sequence[Message], in_flight: int, folder: Path) -> None:

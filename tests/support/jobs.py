@@ -87,9 +87,14 @@ def message_of(plane: ControlPlane, job: Mapping[str, Any]) -> bytes:
     return str(plane.ask("GET", path)["data"][Path(variables["TASK_FILE"]).name]).encode()
 
 
-def expanded(text: str) -> str:
-    """A value as Kubernetes expands it where it knows none of the variables: `$$` is a dollar."""
-    return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else match[0], text)
+def expanded(text: str, variables: Mapping[str, str] | None = None) -> str:
+    """A text as Kubernetes expands it: `$$` is a dollar, and references to nothing stay as they are."""
+    known = variables or {}
+
+    def replaced(match: re.Match[str]) -> str:
+        return "$" if match[1] == "$" else known.get(match[1][1:-1], match[0])
+
+    return re.sub(r"\$(\$|\([^)]*\))", replaced, text)
 
 
 def task_body(**fields: object) -> bytes:
