@@ -21,7 +21,7 @@ from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
 from workflow_manager.ports import ObjectStore, Settings, TaskQueue
-from workflow_manager.queue_flags import KIND, flags_of_kinds
+from workflow_manager.queue_flags import KIND, flags_of_kinds, unknown_kind
 
 WITHOUT_QUEUE = [
     group._replace(options=tuple(replace(option, required=False) for option in group.options))
@@ -74,9 +74,13 @@ def read_flags(
         every = flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
         parsed.mistakes.extend(misspelt_variables(strange, every))
     if queue and chosen and not first:
-        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
-        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
+        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), unknown_kind(str(chosen))))
     return parsed
+
+
+def queue_kinds() -> list[str]:
+    """The kinds of queue that are installed."""
+    return registry.queue_kinds()
 
 
 def every_flag(command: str, summary: str, *more: Group) -> Flags:
@@ -103,8 +107,7 @@ def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
         ]
         return Flags(command, summary, groups)
     if not registry.is_queue_kind(kind):
-        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
-        raise ConfigError([Mistake(f"--{KIND}", kind, problem)])
+        raise ConfigError([Mistake(f"--{KIND}", kind, unknown_kind(kind))])
     return flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
 
 

@@ -10,6 +10,7 @@ from workflow_manager import registry
 from workflow_manager.config.flags import Flags, Parsed
 from workflow_manager.config.run_flags import Group
 from workflow_manager.errors import Mistake
+from workflow_manager.flag_types import did_you_mean
 from workflow_manager.queue_ports import TopicNames
 
 KIND = "task-queue-kind"
@@ -54,6 +55,12 @@ def _groups_of_kinds(kinds: Sequence[str], needed: Sequence[str]) -> Iterator[Gr
             yield Group(f"Task queue: {kind}", options)
 
 
+def unknown_kind(kind: str) -> str:
+    """What to say of a kind of queue that there is not."""
+    kinds = registry.queue_kinds()
+    return f"unknown kind of queue; there are {', '.join(kinds)}{did_you_mean(kind, kinds)}"
+
+
 class QueueCommand:
     """A command that works on a queue alone: its flags are its own, and those of the queue's kind.
 
@@ -78,7 +85,7 @@ class QueueCommand:
         chosen = str(values.get(KIND) or ("sqlite" if values.get("sqlite-path") else ""))
         parsed = self._flags(kinds, [chosen]).parse(arguments, environ)
         if chosen not in kinds:
-            problem = f"unknown kind of queue; there are {', '.join(kinds)}" if chosen else "is required"
+            problem = unknown_kind(chosen) if chosen else "is required"
             parsed.mistakes.append(Mistake(f"--{KIND}", chosen, problem))
             return parsed, ""
         return parsed, chosen

@@ -342,13 +342,13 @@ def test_a_log_that_is_not_there_says_why(tasks: Tasks) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ((), "unknown action ''; use one of: jobs list, jobs retry, jobs delete, jobs logs"),
+        ((), "give one of jobs list, jobs retry, jobs delete, jobs logs"),
         (("list", "name"), "unexpected word 'name'"),
         (("retry",), "jobs retry requires either names of Jobs, or --failed"),
         (("delete", "--finished", "name"), "jobs delete requires either names of Jobs, or --failed"),
         (("logs",), "jobs logs requires the name of one Job"),
-        (("list", "--state=lost"), "not a state; there are suspended, pending"),
-        (("list", "--task=other"), "not a kind of task"),
+        (("list", "--state=lost"), "not one of suspended, pending"),
+        (("list", "--task=other"), "not one of intake, aggregate"),
         (("list", "--kubernetes-kubeconfig=/absent"), "cannot read the kubeconfig '/absent'"),
     ],
 )

@@ -11,14 +11,14 @@ from itertools import chain
 from workflow_manager import flag_types
 from workflow_manager.cli import jobs_output
 from workflow_manager.clouds.kubernetes_api import OPTIONS, Cluster
-from workflow_manager.config.flags import Flags
+from workflow_manager.config.flags import Flags, environment_twin, wrong_action
 from workflow_manager.config.run_config import Given, retry_policy
 from workflow_manager.config.run_flags import RETRY_FLAGS, Group
 from workflow_manager.core.patterns import matcher
 from workflow_manager.errors import ConfigError, Mistake, WorkflowManagerError
 from workflow_manager.observe.logs import printable
 from workflow_manager.observe.wording import counted
-from workflow_manager.ports import Option, Settings
+from workflow_manager.ports import Option, RetryPolicy, Settings
 from workflow_manager.queues.job_administration import JobAdministration
 from workflow_manager.queues.job_manifest import PREFIX, TASK, label_value
 from workflow_manager.queues.job_records import FINISHED, JobRecord, JobState
@@ -32,15 +32,9 @@ jobs logs    prints the log of a Job's latest pod as it is written
 For deployments with --task-queue-kind=kubernetes-jobs. Uses the pod's ServiceAccount or a kubeconfig."""
 
 _LIST, _RETRY, _DELETE, _LOGS = "list", "retry", "delete", "logs"
-_ACTIONS = (_LIST, _RETRY, _DELETE, _LOGS)
-_STATES = tuple(state.value for state in JobState)
+ACTIONS = (_LIST, _RETRY, _DELETE, _LOGS)
 _IN_FLIGHT = 20
-
-
-def _state(text: str) -> JobState:
-    if text not in _STATES:
-        raise ValueError(f"not a state; there are {', '.join(_STATES)}")
-    return JobState(text)
+_AT_ONCE = RetryPolicy(connect_timeout=1, read_timeout=2, tries=1, total_timeout=3)
 
 
 def _switch(name: str, about: str, default: str = "false") -> Option:
@@ -52,8 +46,8 @@ _WHICH = Group(
     (
         _switch("failed", "choose the failed ones"),
         _switch("finished", "choose those that are complete or failed"),
-        Option("state", f"choose those in this state: {', '.join(_STATES)}", "", _state, repeatable=True),
-        Option("task", "choose those of one kind of task: intake or aggregate"),
+        Option("state", "choose those in this state", "", flag_types.one_of(*JobState), repeatable=True),
+        Option("task", "choose those of one kind of task", "", flag_types.one_of("intake", "aggregate")),
         Option("aggregation-id", "choose those of this aggregation; * matches any text", repeatable=True),
         Option("k8s-namespace", "choose those of this locality"),
         Option("ingestor-label", "choose those of this ingestor"),
@@ -75,21 +69,18 @@ _OUTPUT = Group(
         Option("container", "with logs: the container to read (default: the pod's first)"),
     ),
 )
-COMMAND = Flags(
-    "jobs",
-    SUMMARY,
-    [_WHICH, _OUTPUT, Group("Kubernetes", OPTIONS), RETRY_FLAGS],
-    "jobs list|retry|delete|logs [flags] [NAME ...]",
-)
+
+
+def flags() -> Flags:
+    """The flags of `jobs`."""
+    groups = [_WHICH, _OUTPUT, Group("Kubernetes", OPTIONS), RETRY_FLAGS]
+    return Flags("jobs", SUMMARY, groups, "jobs list|retry|delete|logs [flags] [NAME ...]")
 
 
 def jobs(arguments: Sequence[str]) -> int:
     """Run the action that the first argument names; 0, or 1 if any part of it failed."""
     environ = dict(os.environ)
-    parsed = COMMAND.parse(arguments, environ)
-    if parsed.wants_help:
-        print(COMMAND.help(), end="")
-        return 0
+    parsed = flags().parse(arguments, environ)
     action, *names = parsed.words or [""]
     parsed.words = []
     given = Given(parsed.values)
@@ -106,6 +97,23 @@ def jobs(arguments: Sequence[str]) -> int:
                 return command.logs(names[0])
             case _:
                 return command.change(action, names)
+
+
+def complete_names(*, parsed_args: object, **_: object) -> Sequence[str]:
+    """The names of the Jobs of tasks, for completion; none if they cannot be read at once."""
+    environ = dict(os.environ)
+    options = {
+        option.name: getattr(parsed_args, option.name.replace("-", "_"), None)
+        or environ.get(environment_twin(option.name))
+        for option in OPTIONS
+    }
+    try:
+        with closing(
+            Cluster.open("completion", Settings(options, environ=environ, retry_policy=_AT_ONCE))
+        ) as cluster:
+            return [record.name for record in JobAdministration(cluster).records({}, why=False)]
+    except (ConfigError, WorkflowManagerError):
+        return ()
 
 
 class _JobsCommand:
@@ -183,7 +191,7 @@ class _JobsCommand:
 
 
 def _states(given: Given) -> Iterable[JobState]:
-    named: Iterable[JobState] = given.optional("state", tuple) or ()
+    named = map(JobState, given.optional("state", tuple) or ())
     failed = [JobState.FAILED] if given.get("failed", bool) else ()
     return chain(named, failed, FINISHED if given.get("finished", bool) else ())
 
@@ -197,9 +205,8 @@ def _error_of(act: Callable[[str], object], name: str) -> WorkflowManagerError |
 
 
 def _mistakes(action: str, names: Sequence[str], given: Given) -> list[Mistake]:
-    if action not in _ACTIONS:
-        known = ", ".join(f"jobs {name}" for name in _ACTIONS)
-        return [Mistake("", "", f"unknown action {action!r}; use one of: {known}")]
+    if action not in ACTIONS:
+        return [Mistake("", "", wrong_action("jobs", action, ACTIONS))]
     mistakes = []
     choosing = any(True for _ in _states(given))
     if action == _LIST and names:
@@ -207,9 +214,6 @@ def _mistakes(action: str, names: Sequence[str], given: Given) -> list[Mistake]:
     if action == _LOGS and len(names) != 1:
         mistakes.append(Mistake("", "", "jobs logs requires the name of one Job"))
     if action in (_RETRY, _DELETE) and bool(names) == choosing:
-        flags = "--failed" if action == _RETRY else "--failed, --finished or --state"
-        mistakes.append(Mistake("", "", f"jobs {action} requires either names of Jobs, or {flags}"))
-    task = given.text("task")
-    if task not in ("", "intake", "aggregate"):
-        mistakes.append(Mistake("--task", task, "not a kind of task; there are intake and aggregate"))
+        choice = "--failed" if action == _RETRY else "--failed, --finished or --state"
+        mistakes.append(Mistake("", "", f"jobs {action} requires either names of Jobs, or {choice}"))
     return mistakes

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
+from workflow_manager import flag_types
 from workflow_manager.clouds import service
 from workflow_manager.clouds.http import (
     PAGE_BYTES,
@@ -37,7 +38,9 @@ OPTIONS = (
     Option(NAMESPACE, "namespace of the Jobs (default: the pod's own, or the context's)"),
     Option(CONTEXT, "context of the kubeconfig to use (default: its current one)"),
     Option(
-        KUBECONFIG, "kubeconfig to use (default: $KUBECONFIG; in a pod, its ServiceAccount; ~/.kube/config)"
+        KUBECONFIG,
+        "kubeconfig to use (default: $KUBECONFIG; in a pod, its ServiceAccount; ~/.kube/config)",
+        parse=flag_types.path,
     ),
 )
 JSON = "application/json"

@@ -54,8 +54,18 @@ class KubernetesJobs:
     kind: ClassVar[str] = "kubernetes-jobs"
     fixed_topics: ClassVar[TopicNames] = TopicNames("intake", "aggregate")
     options: ClassVar[tuple[Option, ...]] = (
-        Option(INTAKE_TEMPLATE, "file with the Job to create for each intake task", required=True),
-        Option(AGGREGATE_TEMPLATE, "file with the Job to create for each aggregation task", required=True),
+        Option(
+            INTAKE_TEMPLATE,
+            "file with the Job to create for each intake task",
+            parse=flag_types.path,
+            required=True,
+        ),
+        Option(
+            AGGREGATE_TEMPLATE,
+            "file with the Job to create for each aggregation task",
+            parse=flag_types.path,
+            required=True,
+        ),
         Option(
             MAX_UNFINISHED,
             "most Jobs of this deployment that exist and have not finished; a run leaves the rest due",
