@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs lock clean
+.PHONY: help demo quick test check soak fuzz format docs dashboards pictures lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -16,6 +16,8 @@ help:
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make dashboards generate the dashboard in deploy/grafana from dashboard.py"
+	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
 
@@ -37,14 +39,14 @@ quick-test:
 	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 # The fault tests of CI in large numbers: shows that nothing is lost, and how many tasks are repeated.
 soak: $(VENV)/.dev
@@ -75,6 +77,14 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m workflow_manager.cli.reference docs/reference
+
+dashboards: $(VENV)/.dev
+	$(BIN)/python deploy/grafana/dashboard.py
+
+# Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
+pictures: $(VENV)/.dev
+	$(PIP) install pillow
+	PYTHONPATH=tests $(BIN)/python tests/pictures.py docs/images
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock

@@ -45,6 +45,10 @@ class MessageTooLargeError(QueueError):
     """A message is over the queue's limit. It was not sent, and sending it again cannot help."""
 
 
+class QueueFullError(QueueError):
+    """A queue takes no more for now, as its settings say. Nothing was sent; the task stays due."""
+
+
 class NotificationError(WorkflowManagerError):
     """Notifications could not be received or acknowledged; `subject` is their source."""
 
@@ -73,6 +77,14 @@ class ConfigError(Exception):
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("; ".join(map(str, self.mistakes)))
+
+
+class HelpRequested(Exception):  # noqa: N818 (nothing is wrong)
+    """The command line asks for help: for all flags of the command, or for those that are used most."""
+
+    def __init__(self, *, everything: bool) -> None:
+        super().__init__(everything)
+        self.everything = everything
 
 
 class MissingExtraError(ConfigError):

@@ -18,13 +18,15 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from importlib.util import find_spec
 from time import sleep
 from typing import TypeVar
 
 from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, ErrorDocument, Request
+from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.errors import MissingExtraError
-from workflow_manager.ports import RetryPolicy
+from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ _BUSY_CODES = frozenset(
     {
         "ABORTED",
         "CANCELLED",
+        "Conflict",
         "ConditionalRequestConflict",
         "IDPCommunicationError",
         "InternalError",
@@ -70,10 +73,11 @@ class Service:
     """One service at one endpoint, such as `https://host:port`. Safe for use by many threads.
 
     `authorize` gives the headers that each try of a request goes with, `explain` reads the
-    service's error documents. With `http2`, that is used where the endpoint offers it.
+    service's error documents. With `http2`, that is used where the endpoint offers it. `requests` is told
+    of each try of a request that has an operation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a service has to be told; most of it has a default)
         self,
         endpoint: str,
         environ: Mapping[str, str],
@@ -81,9 +85,10 @@ class Service:
         *,
         authorize: Callable[[Request], Mapping[str, str]],
         explain: Callable[[bytes], ErrorDocument],
-        ca_variables: tuple[str, ...] = (),
         proxied: bool = True,
         http2: bool = False,
+        requests: RequestObserver | None = None,
+        tls: TlsSettings = AS_THE_ENVIRONMENT_SAYS,
     ) -> None:
         from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
 
@@ -91,9 +96,8 @@ class Service:
         self._retry_policy = retry_policy
         self._authorize = authorize
         self._explain = explain
-        self._transport = Transport(
-            endpoint, environ, retry_policy, ca_variables=ca_variables, proxied=proxied, http2=http2
-        )
+        self._requests = requests or NobodyCounts()
+        self._transport = Transport(endpoint, environ, retry_policy, proxied=proxied, http2=http2, tls=tls)
 
     def send(self, request: Request, accept: frozenset[int]) -> Answer:
         """The answer to a request, if its status is in `accept`; raises CloudError."""
@@ -118,6 +122,13 @@ class Service:
                     raise
                 sleep(wait)
 
+    def stream(self, request: Request, write: Callable[[bytes], object]) -> None:
+        """Have `write` called with an answer's body as it comes; raises CloudError. It is tried once."""
+        headers = {**request.headers, **self._authorize(request)}
+        status, answered, body = self._transport.stream(request, headers, write)
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
@@ -126,7 +137,12 @@ class Service:
         headers = {**request.headers, **self._authorize(request)}
         if time.monotonic() >= deadline:
             raise CloudError("there was no time left to send the request")
-        status, answered, body = self._transport.exchange(request, headers, deadline)
+        body = b""
+        try:
+            status, answered, body = self._transport.exchange(request, headers, deadline)
+        finally:
+            if request.operation:
+                self._requests.requested(request.operation, len(request.body), len(body), retry=attempt > 1)
         if status not in accept:
             raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
         return Answer(status, answered, body, attempt)

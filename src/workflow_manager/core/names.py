@@ -80,6 +80,14 @@ def path_time(time: datetime) -> str:
     return f"{time.year:04}/{time.month:02}/{time.day:02}/{time.hour:02}/{time.minute:02}"
 
 
+def batch_timestamp(time: str) -> float:
+    """A batch's time (`yyyy/mm/dd/HH/MM`) in seconds since 1970; 0 for an empty one."""
+    if not time:
+        return 0.0
+    year, month, day, hour, minute = (int(part) for part in time.split("/"))
+    return datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()
+
+
 def marker_time(time: datetime) -> str:
     """`time` as markers have it: `2020-10-31-20-29`."""
     return path_time(time).replace("/", "-")

@@ -29,6 +29,11 @@ class TaskSink(Protocol):
         """Wait until all of them are done with."""
         ...
 
+    @property
+    def seconds(self) -> float:
+        """From the first request to the end of the last; see Stage."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RunContext:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from workflow_manager.clouds import google
 from workflow_manager.clouds.http import (
+    OPERATIONS,
     PAGE_BYTES,
     READ_STATUSES,
     Answer,
@@ -144,7 +145,7 @@ class GcsStore:
             "startOffset": start,
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES)
+        request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES, operation="list")
         return self._service.fetch(request, _OK, _parsed_directories if delimiter else _parsed_keys)
 
     def _write(
@@ -166,7 +167,7 @@ class GcsStore:
         headers = {"content-type": f"multipart/related; boundary={boundary}"}
         target = f"/upload{self._path}?uploadType=multipart{condition}"
         accept = frozenset({200, 412}) if condition else _OK
-        return self._service.send(Request("POST", target, parts, headers), accept)
+        return self._service.send(Request("POST", target, parts, headers, operation="write"), accept)
 
     def _write_id(self, key: str) -> str:
         answer = self._send("GET", key, "?fields=metadata", frozenset({200, 404}))
@@ -181,7 +182,8 @@ class GcsStore:
         accept: frozenset[int],
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        request = Request(method, f"{self._path}/{_quoted(key)}{query}", b"", headers or {})
+        target = f"{self._path}/{_quoted(key)}{query}"
+        request = Request(method, target, b"", headers or {}, operation=OPERATIONS[method])
         answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"bucket does not exist" in answer.body:
             raise CloudError("the service answered 404: the bucket does not exist", status=404)

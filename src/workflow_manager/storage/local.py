@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, escaped, location
-from workflow_manager.ports import Settings
+from workflow_manager.ports import NobodyCounts, RequestObserver, Settings
 
 # Files of our own that are not objects, such as those that are still being written.
 RESERVED = b".workflow-manager-"
@@ -40,11 +40,15 @@ _ADVICE = {
 
 
 class LocalStore:
-    """A directory as a bucket. It is never left: symbolic links in it are not followed."""
+    """A directory as a bucket. It is never left: symbolic links in it are not followed.
 
-    def __init__(self, root: str) -> None:
+    A listing, with all its pages, counts as one request.
+    """
+
+    def __init__(self, root: str, requests: RequestObserver | None = None) -> None:
         self.url = f"file://{root}"
         self._root = root
+        self._requests = requests or NobodyCounts()
 
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
@@ -61,7 +65,7 @@ class LocalStore:
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if "\0" in path:
             raise ConfigError([Mistake("", "", "a directory name cannot contain a NUL")])
-        return cls(os.path.realpath(path))
+        return cls(os.path.realpath(path), settings.requests)
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. Opens no directory that lies outside the range."""
@@ -90,12 +94,12 @@ class LocalStore:
 
     def put(self, key: str, body: bytes) -> None:
         """See ObjectStore."""
-        with self._translated("write", key), self._written(key, body) as (temporary, name, directory):
+        with self._translated("write", key, body), self._written(key, body) as (temporary, name, directory):
             os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore."""
-        with self._translated("write", key), self._written(key, body) as (temporary, name, directory):
+        with self._translated("write", key, body), self._written(key, body) as (temporary, name, directory):
             try:
                 os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
             except FileExistsError:
@@ -106,11 +110,12 @@ class LocalStore:
 
     def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
-        with self._translated("read", key), self._existing(key) as (name, directory):
+        with self._translated("read", key) as content, self._existing(key) as (name, directory):
             if name is None:
                 return None
             with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb") as file:
-                return file.read(-1 if limit is None else limit)
+                content.append(file.read(-1 if limit is None else limit))
+                return content[0]
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -247,15 +252,19 @@ class LocalStore:
                     os.unlink(temporary, dir_fd=directory)
 
     @contextmanager
-    def _translated(self, operation: str, name: str) -> Iterator[None]:
+    def _translated(self, operation: str, name: str, body: bytes = b"") -> Iterator[list[bytes]]:
+        """Counts an operation, with what it adds to the list as its answer, and translates its errors."""
+        answer: list[bytes] = []
         try:
-            yield
+            yield answer
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0, "check the disk and the directory")
             where = f" ({escaped(os.fsdecode(error.filename))})" if error.filename else ""
             cause = f"{error.strerror}{where}"
             kind = AccessDeniedError if error.errno in _FORBIDDEN else StorageError
             raise kind(operation, location(self.url, name), cause, advice) from error
+        finally:
+            self._requests.requested(operation, len(body), sum(map(len, answer)))
 
 
 def _is_object(name: bytes, directory: int) -> bool:

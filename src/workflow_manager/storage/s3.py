@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_plus
 
 from workflow_manager.clouds import aws
 from workflow_manager.clouds.http import (
+    OPERATIONS,
     PAGE_BYTES,
     READ_STATUSES,
     Answer,
@@ -173,7 +174,7 @@ class S3Store:
             "start-after": "" if token else _just_before(start),
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}/?{text}", limit=PAGE_BYTES)
+        request = Request("GET", f"{self._path}/?{text}", limit=PAGE_BYTES, operation="list")
         return self._service.fetch(request, _OK, partial(_parsed, pattern))
 
     def _write(
@@ -195,7 +196,8 @@ class S3Store:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        request = Request(method, f"{self._path}/{quote(key, safe='/~')}", body, headers or {})
+        target = f"{self._path}/{quote(key, safe='/~')}"
+        request = Request(method, target, body, headers or {}, operation=OPERATIONS[method])
         answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"NoSuchBucket" in answer.body:
             code, message = aws.explain(answer.body)
