@@ -19,7 +19,7 @@ from workflow_manager.ports import Observer, Option
 
 if TYPE_CHECKING:
     from workflow_manager.observe.samples import Samples
-    from workflow_manager.report.surveyed import SurveyedInstance
+    from workflow_manager.survey.findings import SurveyReport
 
 SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets: one pass, then it ends."
 OUTPUT = Group(
@@ -88,10 +88,9 @@ def deliver_metrics(config: RunConfig, report: RunReport, observer: Observer) ->
     return deliver_samples(config, run_samples(report, time.time()), observer)
 
 
-def deliver_survey(surveyed: "SurveyedInstance") -> bool:
+def deliver_survey(config: RunConfig, report: "SurveyReport | None") -> bool:
     """Deliver the metrics of a survey, unless in a dry run; see `deliver_samples`."""
-    config, report = surveyed.config, surveyed.report
-    if config is None or report is None or config.dry_run or not (config.push_gateway or config.metrics_file):
+    if report is None or config.dry_run or not (config.push_gateway or config.metrics_file):
         return True
     from workflow_manager.observe.samples import MOST_AGGREGATIONS  # noqa: PLC0415 (as above)
     from workflow_manager.survey.survey_samples import survey_samples  # noqa: PLC0415 (as above)

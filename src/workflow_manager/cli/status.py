@@ -39,18 +39,18 @@ def status(arguments: Sequence[str]) -> int:
     """Survey the range that the flags select, and print the findings."""
     with ExitStack() as opened:
         wanted = open_deployments(("status", SUMMARY, STATUS), arguments, dict(os.environ), opened)
-        surveyed = [found for _, found in wanted.each(partial(survey, resources=wanted.resources))]
+        outcomes = list(wanted.each(partial(survey, resources=wanted.resources)))
+    surveyed = [one for _, one in outcomes]
     parsed = wanted.given
     _show(parsed, surveyed, many=wanted.many)
-    delivered = [deliver_survey(one) for one in surveyed]
+    delivered = [deliver_survey(deployment.ground.config, one.report) for deployment, one in outcomes]
     for one in surveyed:
         tell_failures(one.name, one.failures)
     tell_unmatched(parsed, [report for _, report in _reports(surveyed)])
     if any(one.failures for one in surveyed):
         return ExitStatus.FAILED
     fail_on = Given(parsed.values).optional("fail-on", tuple) or ()
-    found = any(_found(report, what) for what in fail_on for _, report in _reports(surveyed))
-    if found:
+    if any(_found(report, what) for what in fail_on for _, report in _reports(surveyed)):
         return ExitStatus.FOUND
     return ExitStatus.DONE if all(delivered) else ExitStatus.UNDELIVERED
 

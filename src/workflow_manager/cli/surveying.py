@@ -135,10 +135,8 @@ def survey(deployment: Deployment, resources: SurveyResources) -> SurveyedInstan
     times = range_since(deployment.parsed, ground.rules, ground.period)
     spec = deployment.spec(times, ground.windows(times.begin, times.end))
     report = Surveyor(ground.buckets, spec, resources).survey()
-    config = ground.config
-    return SurveyedInstance(
-        deployment.name, config.labels, report, times, report.failures, deployment.target, config
-    )
+    labels = ground.config.labels
+    return SurveyedInstance(deployment.name, labels, report, times, report.failures, deployment.target)
 
 
 def survey_one(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime) -> SurveyedInstance:
