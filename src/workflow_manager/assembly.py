@@ -216,7 +216,7 @@ def _same_buckets(stores: Mapping[str, ObjectStore]) -> Iterator[Mistake]:
     for flag, store in stores.items():
         other = first.setdefault(store.url, flag)
         if other != flag:
-            yield Mistake(f"--{flag}", store.url, f"is the bucket of --{other} too; give each its own")
+            yield Mistake(f"--{flag}", store.url, f"is also the bucket of --{other}; use different buckets")
 
 
 def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:
@@ -269,7 +269,7 @@ def run_spec(parts: Assembly, shard: Shard = WHOLE) -> RunSpec:
 def unknown_kind(kind: str) -> str:
     """What is wrong with a kind of queue that there is not."""
     kinds = registry.queue_kinds()
-    return f"unknown kind of queue; there are {', '.join(kinds)}{did_you_mean(kind, kinds)}"
+    return f"unknown kind of queue; use one of: {', '.join(kinds)}{did_you_mean(kind, kinds)}"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class Option:
     """A flag that an adapter adds to the command line, named with the adapter's kind in front.
 
     `parse` turns the text given for it into a value and raises ValueError, with the
-    reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
+    reason, if it cannot. A boolean flag stands alone or takes `=true` or `=false`; its value is a bool.
     The value of a `secret` one, such as a URL with a password, is never shown. A `repeatable`
     one may be given several times; its value is a tuple.
     """

@@ -112,7 +112,7 @@ def test_an_address_that_is_taken_is_a_mistake(fleet: Fleet) -> None:
         address = served.url.removeprefix("http://")
         found = call(COMMAND, ["serve", "--config", str(fleet.path), f"--listen={address}"])
         assert found.status == 2
-        assert f"--listen='{address}': cannot listen there" in found.stderr
+        assert f"--listen='{address}': cannot listen on this address" in found.stderr
 
 
 def test_nothing_can_be_changed_over_http(fleet: Fleet) -> None:

@@ -184,7 +184,7 @@ def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path, content: st
 
 def test_a_file_that_is_no_regular_one_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(MetricsError, match="no regular file"):
+    with pytest.raises(MetricsError, match="not a regular file"):
         write(SUCCESS, 100, tmp_path / "fifo", {})
 
 

@@ -19,9 +19,9 @@ from workflow_manager.ports import Observer, Option
 
 if TYPE_CHECKING:
     from workflow_manager.observe.samples import Samples
-    from workflow_manager.survey.findings import SurveyReport
+    from workflow_manager.report.surveyed import SurveyedInstance
 
-SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets: one pass, then it ends."
+SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets, in one pass."
 OUTPUT = Group(
     "Output",
     (
@@ -88,9 +88,10 @@ def deliver_metrics(config: RunConfig, report: RunReport, observer: Observer) ->
     return deliver_samples(config, run_samples(report, time.time()), observer)
 
 
-def deliver_survey(config: RunConfig, report: "SurveyReport | None") -> bool:
+def deliver_survey(surveyed: "SurveyedInstance") -> bool:
     """Deliver the metrics of a survey, unless in a dry run; see `deliver_samples`."""
-    if report is None or config.dry_run or not (config.push_gateway or config.metrics_file):
+    config, report = surveyed.config, surveyed.report
+    if config is None or report is None or config.dry_run or not (config.push_gateway or config.metrics_file):
         return True
     from workflow_manager.observe.samples import MOST_AGGREGATIONS  # noqa: PLC0415 (as above)
     from workflow_manager.survey.survey_samples import survey_samples  # noqa: PLC0415 (as above)

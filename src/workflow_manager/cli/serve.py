@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from workflow_manager.service.fleet_page import FleetPage
 
 SUMMARY = """\
-Work on all instances of a file, for as long as the process lives: a pass over each at every interval, and
-one after each notification of an upload. Answers /metrics, /healthz, /readyz, /status.json and / over HTTP.
-SIGTERM ends it when the passes under way have ended; SIGHUP reads the file again."""
+Run as a service that schedules all instances of a file: a pass over each at every interval, and one after
+each notification of an upload. Serves /metrics, /healthz, /readyz, /status.json and / over HTTP. On SIGTERM,
+it exits once the passes in progress have ended; on SIGHUP, it reloads the file."""
 NO_HTTP = "none"
 _LARGEST_PORT = 65535
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]|\*):([0-9]{1,5})")
@@ -66,32 +66,34 @@ def _address(text: str) -> str:
 SERVE = Group(
     "Serve",
     (
-        Option("listen", f"host:port to answer HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
+        Option("listen", f"host:port to serve HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
         Option(
             "max-list-requests",
-            "most listings in flight, in all instances together",
+            "maximum number of concurrent listings, over all instances",
             "64",
             flag_types.at_least_one,
         ),
         Option(
             "max-publish-requests",
-            "most publish requests in flight, in all instances together",
+            "maximum number of concurrent publish requests, over all instances",
             "64",
             flag_types.at_least_one,
         ),
         Option(
             "max-marker-requests",
-            "most marker writes in flight, in all instances together",
+            "maximum number of concurrent marker writes, over all instances",
             "96",
             flag_types.at_least_one,
         ),
         Option(
             "max-survey-requests",
-            "most requests in flight of surveys for the status page, in all instances together",
+            "maximum number of survey requests in flight, over all instances",
             "16",
             flag_types.at_least_one,
         ),
-        Option("max-passes", "most instances to work on at a time", "32", flag_types.at_least_one),
+        Option(
+            "max-passes", "maximum number of instances to work on at a time", "32", flag_types.at_least_one
+        ),
     ),
 )
 FLAGS = Flags("serve", SUMMARY, [FLEET, SERVED, SERVE])

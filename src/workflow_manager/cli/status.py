@@ -43,14 +43,15 @@ def status(arguments: Sequence[str]) -> int:
     surveyed = [one for _, one in outcomes]
     parsed = wanted.given
     _show(parsed, surveyed, many=wanted.many)
-    delivered = [deliver_survey(deployment.ground.config, one.report) for deployment, one in outcomes]
+    delivered = [deliver_survey(one) for one in surveyed]
     for one in surveyed:
         tell_failures(one.name, one.failures)
     tell_unmatched(parsed, [report for _, report in _reports(surveyed)])
     if any(one.failures for one in surveyed):
         return ExitStatus.FAILED
     fail_on = Given(parsed.values).optional("fail-on", tuple) or ()
-    if any(_found(report, what) for what in fail_on for _, report in _reports(surveyed)):
+    found = any(_found(report, what) for what in fail_on for _, report in _reports(surveyed))
+    if found:
         return ExitStatus.FOUND
     return ExitStatus.DONE if all(delivered) else ExitStatus.UNDELIVERED
 

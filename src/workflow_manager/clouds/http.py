@@ -109,5 +109,7 @@ def excerpt(body: bytes) -> str:
 def unfinished(what: str) -> CloudError:
     """An answer that broke off, or is not what it should be: the next may be whole."""
     return CloudError(
-        f"the service's answer {what}", "check what stands between here and the service", tries=ALWAYS
+        f"the service's answer {what}",
+        "check the proxies and load balancers between this machine and the service",
+        tries=ALWAYS,
     )

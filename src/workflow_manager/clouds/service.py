@@ -5,7 +5,7 @@ All its bounds come from ports.RetryPolicy, in seconds:
 
 - `connect_timeout` and `read_timeout` hold for each try: for the connection to be made, and
   for each silence of the service;
-- `tries` is the most tries of one request. Where no connection could be made at all, there are
+- `tries` is the maximum number of tries per request. Where no connection could be made at all, there are
   at most CONNECT_TRIES, so that a wrong address does not take as long as a busy service;
 - `total_timeout` bounds the operation, with all tries and the pauses between them; so does `until`.
 
@@ -146,7 +146,9 @@ class Service:
         said = ": ".join(part for part in (f"{status} {code}".rstrip(), message) if part)
         return CloudError(
             f"the service answered {said}",
-            "the service is busy or in trouble: run again later, and see its status page" if busy else "",
+            "the service is overloaded or failing: try again later, and check its status page"
+            if busy
+            else "",
             status=status,
             code=code,
             tries=ALWAYS if busy else 1,

@@ -108,13 +108,13 @@ class Failure:
 class RunReport:
     """The outcome of a run.
 
-    `failures` holds the first of them for people to read, `failed` says how many of each
-    kind there were. `stopped` is why the run ended before everything was looked at, if it did;
-    `interrupted` says that it was told to, by a signal, and did not stop for a failure.
-    `superseded_by` is who holds the lease, if that is another run: everything was left to it. Of very many
-    aggregations, those of which all figures are 0 are not in `figures`; `unnamed` says how many.
-    `batch_times` are by aggregation. `stage_seconds` is the time from the start of a stage's first call to
-    the end of its last. `transfers` are by bucket (`ingestion`, `own`, `peer`) and operation.
+    `failures` contains the first failures, for people to read; `failed` counts all of them by kind.
+    `stopped` is the reason why the run ended early, if it did; `interrupted` says that this was a signal
+    and not a failure. `superseded_by` is the holder of the lease if another run holds it: this run then
+    schedules nothing. Of very many aggregations, those whose figures are all 0 are not in `figures`;
+    `unnamed` is their number. `batch_times` are by aggregation. `stage_seconds` is the time from the start of
+    a stage's first call to the end of its last. `transfers` are by bucket (`ingestion`, `own`, `peer`) and
+    operation.
     """
 
     dry_run: bool

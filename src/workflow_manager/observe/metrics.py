@@ -148,7 +148,7 @@ def _previous(
     found = Samples()
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no regular file")  # noqa: TRY301 (told as the others are)
+            raise OSError("it is not a regular file")  # noqa: TRY301 (told as the others are)
         text = path.read_text("utf-8") if path.exists() else ""
         for family in text_string_to_metric_families(text):
             for sample in family.samples:

@@ -171,4 +171,7 @@ class MarkerWriter:
             self._unmarked += 1
             too_many = self._unmarked == MOST_UNMARKED
         if too_many:
-            self._ledger.stop(f"the markers of {MOST_UNMARKED} published tasks could not be written; {AGAIN}")
+            self._ledger.stop(
+                f"the markers of {MOST_UNMARKED} published tasks could not be written;"
+                " the next run publishes them again"
+            )

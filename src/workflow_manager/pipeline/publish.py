@@ -122,7 +122,7 @@ class Publisher:
         topic = self._topics.of(request[0].task)
         if not self._ledger.stopped and not self._permission.lasting():
             self._ledger.stop(
-                "the lease ran out and could not be renewed, so another run may hold it now", Kind.LEASE
+                "the lease expired and could not be renewed; another run may hold it now", Kind.LEASE
             )
         if self._ledger.stopped:
             for out in request:
@@ -187,7 +187,8 @@ def _unclear(topic: str, outcomes: int, messages: int) -> QueueError:
     return QueueError(
         "publish to",
         f"topic {topic}",
-        f"the queue gave {outcomes} outcomes for {messages} messages, so nobody can say which it has taken",
+        f"the queue returned {outcomes} outcomes for {messages} messages,"
+        " so it is unknown which of them it accepted",
         "report this to the authors of the queue's adapter",
     )
 

@@ -185,7 +185,9 @@ class Scheduler:
                 self._start_aggregations(self._context(sink, permission), listing)
             except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
                 self._failed(
-                    Kind.LISTING, "aggregations that were not found yet are left for the next run", error
+                    Kind.LISTING,
+                    "cannot list the aggregations; those not yet found are left for the next run",
+                    error,
                 )
 
     def _drain(self, stage: Stage | MarkerWriter | TaskSink, name: StageName, kind: Kind) -> None:
@@ -280,7 +282,7 @@ class Scheduler:
         """Go on without the peer's bucket: batches can still be taken in. Without the others, nothing can."""
         self._observer.notify(BucketGivenUp(bucket, error))
         if bucket in (self._buckets.ingestion.url, self._buckets.own.url):
-            self._ledger.stop(f"{bucket} was given up")
+            self._ledger.stop(f"the circuit breaker of {bucket} opened")
 
     def _failed(self, kind: Kind, consequence: str, error: Exception) -> None:
         self._observer.notify(PartFailed("", consequence, explain(error)))

@@ -170,7 +170,7 @@ class WebServer:
                 ident="",
             )
         except (OSError, OverflowError, ValueError) as error:
-            problem = f"cannot listen there: {error}"
+            problem = f"cannot listen on this address: {error}"
             raise ConfigError([Mistake("--listen", address, problem)]) from error
         self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
 

@@ -28,12 +28,12 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _ADVICE = {
     errno.ENOENT: "create the directory, or correct the bucket's URL",
     errno.ENOTDIR: "a directory is needed, and symbolic links below the bucket are not followed",
-    errno.EEXIST: "something that is no object has this name",
+    errno.EEXIST: "an entry that is not an object has this name",
     errno.EISDIR: "a directory has this name",
-    errno.EACCES: "let the user that runs this read and write it",
-    errno.EPERM: "let the user that runs this read and write it",
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room, or raise the quota",
+    errno.EACCES: "grant this user read and write permission",
+    errno.EPERM: "grant this user read and write permission",
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space, or raise the quota",
     errno.EROFS: "the file system is mounted read-only",
     errno.ENAMETOOLONG: "the name is too long for this file system",
 }
@@ -54,7 +54,7 @@ class LocalStore:
     def open(cls, url: str, settings: Settings) -> Self:
         """The directory of a `file://` URL; raises ConfigError if the URL has no absolute path."""
         if settings.identity:
-            raise ConfigError([Mistake("", "", "a directory has no identities: leave the identity out")])
+            raise ConfigError([Mistake("", "", "directories do not use an identity: omit it")])
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
             raise ConfigError(
@@ -64,7 +64,7 @@ class LocalStore:
             raise ConfigError([Mistake("", "", "write ? as %3F and # as %23 in the directory's name")])
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if "\0" in path:
-            raise ConfigError([Mistake("", "", "a directory's name cannot hold a NUL")])
+            raise ConfigError([Mistake("", "", "a directory name cannot contain a NUL")])
         return cls(os.path.realpath(path), settings.requests)
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
@@ -138,7 +138,7 @@ class LocalStore:
             return "the name is neither UTF-8 nor the bytes of a file's name"
         components = os.fsencode(key).split(b"/")
         problems = (
-            ("\0" in key, "a file's name cannot hold a NUL"),
+            ("\0" in key, "a file name cannot contain a NUL"),
             (
                 any(part in (b"", b".", b"..") for part in components),
                 "a path has no empty, . or .. components",
@@ -146,7 +146,7 @@ class LocalStore:
             (any(part.startswith(RESERVED) for part in components), f"{RESERVED.decode()}… is reserved"),
             (
                 any(len(part) > _LONGEST_COMPONENT for part in components),
-                f"a file's name can have at most {_LONGEST_COMPONENT} bytes",
+                f"a file name can have at most {_LONGEST_COMPONENT} bytes",
             ),
             (len(path) > _LONGEST_PATH, f"a path can have at most {_LONGEST_PATH} bytes"),
         )
