@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check image-test soak fuzz format docs lock clean
+.PHONY: help demo quick test check image-test soak fuzz format docs pictures lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
 
@@ -80,6 +81,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m workflow_manager.cli.reference docs/reference
+
+# Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
+pictures: $(VENV)/.dev
+	$(PIP) install pillow
+	PYTHONPATH=tests $(BIN)/python tests/pictures.py docs/images
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock

@@ -10,7 +10,8 @@ from workflow_manager import __version__
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 
 
 def labels() -> dict[str, str]:
@@ -26,7 +27,7 @@ def pins(name: str) -> dict[str, tuple[str, set[str]]]:
 
 def test_its_labels_agree_with_the_package() -> None:
     found = labels()
-    assert found["title"] == PROJECT["name"]
+    assert found["title"] in PROJECT["scripts"]
     assert found["version"] == __version__
     assert found["licenses"] == PROJECT["license"]
     assert found["description"] == PROJECT["description"]
@@ -78,6 +79,16 @@ def test_every_file_that_it_copies_is_in_the_build_context() -> None:
     for needed in ("requirements/runtime.txt", "requirements/image.txt", "deploy/finish_image.py"):
         assert needed in DOCKERFILE.read_text().replace("/build/finish", "deploy/finish")
         assert f"!{needed}" in kept
+
+
+def test_what_the_wheel_is_built_from_is_in_the_build_context() -> None:
+    kept = [
+        line[1:].rstrip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    ]
+    wheel = SETTINGS["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = ["pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]]
+    needed += [*wheel["packages"], *wheel.get("shared-data", {})]
+    assert [name for name in needed if not any(f"{name}/".startswith(f"{one}/") for one in kept)] == []
 
 
 def test_it_names_no_machine() -> None:

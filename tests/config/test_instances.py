@@ -101,7 +101,7 @@ instances:
 """
     assert problems(path, text, "--wrkers=3") == [
         "--wrkers: there is no such flag",
-        "L1: unknown key 'default'; did you mean 'defaults'?",
+        "L1: unknown key 'default'; did you mean defaults?",
         "L17: instances: c: is given twice; the first is in line 16",
         (
             "L7: '-a' is not a valid name of an instance: up to 63 letters, digits, '-', '_' and '.', "
@@ -120,8 +120,8 @@ instances:
         "L7: -a: peer-validation-input: is required (or set WORKFLOW_MANAGER_PEER_VALIDATION_INPUT)",
         "L7: -a: aggregate-tasks-topic: is required (or set WORKFLOW_MANAGER_AGGREGATE_TASKS_TOPIC)",
         (
-            "L15: b: task-queue-kind='memry': there is no such kind of queue; there are aws-sns, aws-sqs, "
-            "gcp-pubsub, memory, nats, rabbitmq, redis, sqlite"
+            "L15: b: task-queue-kind='memry': unknown kind of queue; there are aws-sns, aws-sqs, "
+            "gcp-pubsub, memory, nats, rabbitmq, redis, sqlite; did you mean memory?"
         ),
         *(
             f"L16: c: {flag}: is required (or set WORKFLOW_MANAGER_{flag.replace('-', '_').upper()})"
@@ -222,6 +222,34 @@ def test_a_pod_that_cannot_find_its_shard_does_nothing(path: Path, environ: dict
     assert "give --shard=I/4" in problem
     (problem,) = problems(path, f"{HEAD}instances:\n{instance('a')}", "--shard=auto", **environ)
     assert problem == "--shard='auto': requires --shard-count"
+
+
+def test_a_mistake_on_the_command_line_is_told_once(path: Path) -> None:
+    (problem,) = problems(path, f"{HEAD}instances:\n{instance('a')}{instance('b')}", "--shard=4/4")
+    assert problem.startswith("--shard='4/4': not a shard")
+
+
+def test_a_command_without_a_queue_requires_only_buckets(path: Path) -> None:
+    path.write_text(f"instances:\n{instance('a')}  b: {{ingestor-input: memory://b, redis-url: x}}\n")
+    with pytest.raises(ConfigError) as raised:
+        read_fleet("status", "", ["--config", str(path)], {}, queue=False)
+    assert [str(mistake).rpartition(": ")[0].rpartition(": ")[2] for mistake in raised.value.mistakes] == [
+        "own-validation-input",
+        "peer-validation-input",
+    ]
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_words_are_mistakes_unless_a_command_takes_them(path: Path, words: bool) -> None:  # noqa: FBT001 (the table's)
+    path.write_text(f"{HEAD}instances:\n{instance('a')}")
+    line = ["agg", "--config", str(path), "2026-11-22T09:00Z"]
+    if words:
+        fleet = read_fleet("explain", "", line, {}, words=words)
+        assert fleet.process.words == ["agg", "2026-11-22T09:00Z"]
+        return
+    with pytest.raises(ConfigError) as raised:
+        read_fleet("run", "", line, {}, words=words)
+    assert "unexpected word 'agg'" in str(raised.value.mistakes[0])
 
 
 @pytest.mark.parametrize("text", ["4/4", "1", "-1/3", "a/b", "0/0", "1/99999"])

@@ -1,13 +1,20 @@
-"""Writes the reference pages on flags, events, messages and reports, generated from the code: `make docs`."""
+"""Writes the reference pages on flags, events, messages and reports, generated from the code: `make docs`.
+
+It also writes the manual page.
+"""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from workflow_manager import __version__
 from workflow_manager.assembly import every_flag
 from workflow_manager.cli import instances, run_output, sample, serve, tasks
+from workflow_manager.cli.help_pages import ABOUT, full_parser
 from workflow_manager.cli.instances import instances_schema
+from workflow_manager.cli.main import COMMANDS
 from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.config.instances_schema import example
@@ -17,6 +24,7 @@ from workflow_manager.observe import events, found, marker_events, service_event
 from workflow_manager.observe.event import Event
 from workflow_manager.report.run_document import schema
 from workflow_manager.survey.as_json import STATUS_SCHEMA
+from workflow_manager.survey.explanation_schema import EXPLAIN_SCHEMA
 
 _FLAGS = """\
 # Flags
@@ -31,8 +39,9 @@ generated from the program.
 _INSTANCES = """\
 # The file of instances
 
-`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run` and `check`. An
-instance is what a single run works on: three buckets, a queue, and its windows.
+`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run`, `check`,
+`status`, `explain` and `backfill`. An instance is what a single run works on: three buckets, a queue, and its
+windows. `--instance NAME` chooses some of them; it may be repeated, and `*` stands for any characters.
 
 - `instances:` has them by name: up to 63 letters, digits, `-`, `_` and `.`. `defaults:` has the flags of
   every instance that does not give its own. No other key stands at the top.
@@ -111,7 +120,8 @@ marker; 50,000 batches take about 2 MB. This page is generated from the program.
 """
 
 
-_STATUS = """\
+_STATUS = (
+    """\
 # Status
 
 `workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
@@ -121,9 +131,21 @@ writes nothing. This page is generated from the program.
 A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
 not name.
 
+With `--config`, `status --json` prints `{"instances": {NAME: …}}` with one such document for each instance.
+`--html` writes the [status page](../how-to/read-the-status-page.md).
+
 | window | why |
 | --- | --- |
-""" + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+"""
+    + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+    + "\n## Schema\n"
+)
+_EXPLAIN = """\
+## Schema of explain
+
+`workflow-manager explain --json` prints what is known about each batch, window or malformed name that was
+found, by the same rules. With `--config` it is by instance, as above: `{"instances": {NAME: EXPLANATIONS}}`.
+"""
 
 
 def instances_page() -> str:
@@ -178,8 +200,9 @@ def markers_page() -> str:
 
 
 def status_page() -> str:
-    """The schema of `status --json`, as Markdown."""
-    return f"{_STATUS}\n## Schema\n\n```json\n{json.dumps(STATUS_SCHEMA, indent=2)}\n```\n"
+    """The schemas of `status --json` and `explain --json`, as Markdown."""
+    schemas = ((_STATUS, STATUS_SCHEMA), (_EXPLAIN, EXPLAIN_SCHEMA))
+    return "\n".join(f"{about}\n```json\n{json.dumps(schema, indent=2)}\n```\n" for about, schema in schemas)
 
 
 def events_page() -> str:
@@ -208,6 +231,24 @@ def _events() -> Iterator[type[Event]]:
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
 
+def manual_page() -> str:
+    """The manual page, in the language of man(7): all commands with all their flags."""
+    from argparse_manpage.manpage import Manpage  # noqa: PLC0415 (for whoever generates the page only)
+
+    os.environ["COLUMNS"] = "80"  # argparse wraps for a terminal otherwise
+    lines = str(Manpage(full_parser(COMMANDS, COMMANDS), format="single-commands-section")).splitlines()
+    start = lines.index(".SH SYNOPSIS")
+    return "\n".join(
+        [
+            f'.TH WORKFLOW\\-MANAGER 1 "" "workflow\\-manager {__version__}" "User Commands"',
+            '.\\" Names of flags and variables are not to be broken, nor lines of examples stretched.',
+            *(".nh", ".ad l", ".SH NAME", f"workflow\\-manager \\- {ABOUT[0].lower()}{ABOUT[1:-1]}"),
+            *lines[start:],
+            "",
+        ]
+    )
+
+
 def main() -> None:
     """Write the pages into the directory that is named on the command line."""
     directory = Path(sys.argv[1])
@@ -218,6 +259,7 @@ def main() -> None:
     (directory / "status.md").write_text(status_page())
     (directory / "markers.md").write_text(markers_page())
     (directory / "run-report.md").write_text(report_page())
+    (directory / "workflow-manager.1").write_text(manual_page())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ AUTO = "auto"
 INTERVAL = "interval"
 INGESTOR_NOTIFICATIONS = "ingestor-notifications"
 PEER_NOTIFICATIONS = "peer-notifications"
+STATUS_INTERVAL = "status-interval"
+STATUS_SINCE = "status-since"
 WATCH = "watch"  # in the place of a URL: the directory itself
 
 _SHARD = re.compile("([0-9]{1,4})/([0-9]{1,4})")
@@ -47,12 +49,6 @@ def shard_of_pod(count: int, completion_index: str, pod_name: str) -> Shard | No
     return Shard(int(text), count) if text.isdecimal() and int(text) < count else None
 
 
-def _by(text: str) -> str:
-    if text not in (BY_INSTANCE, BY_AGGREGATION):
-        raise ValueError(f"not one of {BY_INSTANCE}, {BY_AGGREGATION}")
-    return text
-
-
 def _interval(text: str) -> timedelta:
     value = flag_types.duration(text)
     if value < timedelta(seconds=1):
@@ -60,10 +56,24 @@ def _interval(text: str) -> timedelta:
     return value
 
 
+def _status_interval(text: str) -> timedelta:
+    value = flag_types.duration(text)
+    if timedelta() != value < timedelta(minutes=1):
+        raise ValueError("must be at least 1m, or 0 for no surveys")
+    return value
+
+
+def _status_since(text: str) -> timedelta:
+    value = flag_types.days(text)
+    if value <= timedelta():
+        raise ValueError("must be greater than zero")
+    return value
+
+
 FLEET = Group(
     "Many instances",
     (
-        Option(CONFIG, "YAML file with the flags of many instances"),
+        Option(CONFIG, "YAML file with the flags of many instances", parse=flag_types.path),
         Option(
             INSTANCE,
             "only the instances with these names; separated by commas; * stands for any characters",
@@ -76,7 +86,12 @@ FLEET = Group(
             "or the end of the pod's name",
             parse=flag_types.at_least_one,
         ),
-        Option(SHARD_BY, "what to share out: instance or aggregation", BY_INSTANCE, _by),
+        Option(
+            SHARD_BY,
+            "what to share out: instance or aggregation",
+            BY_INSTANCE,
+            flag_types.one_of(BY_INSTANCE, BY_AGGREGATION),
+        ),
     ),
 )
 # Keys of the file that only `serve` uses; other commands take and ignore them.
@@ -95,6 +110,15 @@ SERVED = Group(
             "where uploads to the peer's validation bucket are announced; see ingestor-notifications",
         ),
         Option(f"{PEER_NOTIFICATIONS}-identity", "role to receive these notifications with"),
+        Option(
+            STATUS_INTERVAL,
+            "time from one survey of the buckets for the status page and its metrics to the next; 0 for none",
+            "15m",
+            _status_interval,
+        ),
+        Option(
+            STATUS_SINCE, "how far back these surveys look: a duration such as 7d or 36h", "7d", _status_since
+        ),
     ),
 )
 
