@@ -37,14 +37,14 @@ quick-test:
 	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 # The fault tests of CI in large numbers: shows that nothing is lost, and how many tasks are repeated.
 soak: $(VENV)/.dev
