@@ -93,7 +93,7 @@
 instances:
 {{- range $name, $_ := .Values.instances }}
   {{ quote $name }}:
-    {{- include "workflow-manager.fileEntry" (include "workflow-manager.flags" (dict "root" $ "name" $name) | fromYaml) | indent 4 }}
+    {{- include "workflow-manager.fileEntry" (include "workflow-manager.flags" (dict "root" $ "name" $name) | fromYaml) | trim | nindent 4 }}
 {{- end }}
 {{- end }}
 

@@ -11,10 +11,10 @@ The pod of every workload: dict
   "command"    what to run instead of the image's entry point, as lines of YAML
   "restart"    restartPolicy
   "annotations"
+  "jobs"       not empty if it makes Jobs, for which it needs a token and the templates
 */}}
 {{- define "workflow-manager.pod" -}}
 {{- $values := .root.Values -}}
-{{- $jobs := include "workflow-manager.makesJobs" .root -}}
 metadata:
   labels:
     {{- include "workflow-manager.labels" .root | nindent 4 }}
@@ -35,7 +35,7 @@ metadata:
 spec:
   restartPolicy: {{ .restart }}
   serviceAccountName: {{ include "workflow-manager.serviceAccountName" .root }}
-  automountServiceAccountToken: {{ ternary true false (ne $jobs "") }}
+  automountServiceAccountToken: {{ ternary true false (ne .jobs "") }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ add 10 (include "workflow-manager.graceSeconds" .root | int) }}
   {{- with $values.imagePullSecrets }}
@@ -104,7 +104,7 @@ spec:
         {{- if .file }}
         - {name: instances, mountPath: {{ include "workflow-manager.directory" . }}, readOnly: true}
         {{- end }}
-        {{- if $values.jobTemplates }}
+        {{- if and .jobs $values.jobTemplates }}
         - {name: job-templates, mountPath: {{ include "workflow-manager.jobTemplateDirectory" . }}, readOnly: true}
         {{- end }}
         {{- with $values.extraVolumeMounts }}
@@ -116,7 +116,7 @@ spec:
     {{- with .file }}
     {{- . | trim | nindent 4 }}
     {{- end }}
-    {{- if $values.jobTemplates }}
+    {{- if and .jobs $values.jobTemplates }}
     - name: job-templates
       configMap: {name: {{ .jobTemplates | default (printf "%s-job-templates" (include "workflow-manager.fullname" .root)) }}}
     {{- end }}
