@@ -51,6 +51,7 @@ def values_schema() -> str:
     defs: Any = instances["$defs"]
     of_instances: Any = instances["properties"]
     defs["reference"] = {"anyOf": [defs["reference"], _key_ref("secretKeyRef"), _key_ref("configMapKeyRef")]}
+    _allow_empty(defs["flags"])
     of_instances["instances"].pop("minProperties")  # an existing file of instances takes their place
     properties = {
         **{name: of_instances[name] for name in ("defaults", "instances")},
@@ -151,8 +152,17 @@ def _plain_flags(
     defs: Any = schema(flags, names - chosen)["$defs"]
     for flag in defs["flags"]["properties"].values():
         flag["anyOf"] = [choice for choice in flag["anyOf"] if "$ref" not in choice]
+    _allow_empty(defs["flags"])
     found: dict[str, object] = defs["flags"]
     return found
+
+
+def _allow_empty(flags: Any) -> None:  # noqa: ANN401 (a JSON Schema)
+    """An empty value means "not given", and removes a default; Helm drops a null instead of passing it on."""
+    for flag in flags["properties"].values():
+        flag["anyOf"] = [
+            {"enum": ["", None]} if choice == {"type": "null"} else choice for choice in flag["anyOf"]
+        ]
 
 
 def kustomize_resources(folder: Path, helm: str) -> str:

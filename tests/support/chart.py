@@ -49,7 +49,9 @@ def helm(*arguments: str | Path, content: str = "", environ: Mapping[str, str] |
     return done.stdout
 
 
-def render(values: Mapping[str, object] | None = None, *, name: str = "", flags: Sequence[str] = ()) -> "Rendered":
+def render(
+    values: Mapping[str, object] | None = None, *, name: str = "", flags: Sequence[str] = ()
+) -> "Rendered":
     """What the chart makes of values, or of those in a file of tests/deploy/values."""
     return _render(json.dumps(values or {}), name, tuple(flags))
 
@@ -62,7 +64,17 @@ def with_instance(flags: Mapping[str, object] | None = None, **values: object) -
 @functools.cache
 def _render(values: str, name: str, flags: tuple[str, ...]) -> "Rendered":
     files = ["--values", str(values_file(name))] if name else []
-    arguments = ["template", RELEASE, CHART, "--namespace", NAMESPACE, KUBE_VERSION, *files, "--values=-", *flags]
+    arguments = [
+        "template",
+        RELEASE,
+        CHART,
+        "--namespace",
+        NAMESPACE,
+        KUBE_VERSION,
+        *files,
+        "--values=-",
+        *flags,
+    ]
     return Rendered(helm(*arguments, content=values))
 
 
