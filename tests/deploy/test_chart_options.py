@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.chart import CHART, NAMESPACE, RELEASE, Rendered, container, render, with_instance
+from support.chart import CHART, NAMESPACE, RELEASE, Rendered, container, render, values_file, with_instance
 from workflow_manager.cli import serve
 from workflow_manager.config.fleet_flags import FLEET
 
@@ -409,13 +409,24 @@ def pods_have_labels_and_annotations_of_the_operator_s() -> None:
     assert "annotations" not in one().pod()["metadata"]
 
 
-@option("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName")
+@option("nodeSelector", "tolerations", "affinity", "priorityClassName")
 def pods_are_placed_as_the_operator_says() -> None:
-    given = yaml.safe_load((CHART.parents[2] / "tests/deploy/values/everything.yaml").read_text())
-    names = ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName")
-    for name in names:
+    given = yaml.safe_load(values_file("everything").read_text())
+    for name in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):
         assert all(pod["spec"][name] == given[name] for pod in everything().pods())
         assert name not in one().pod()["spec"]
+
+
+@option("topologySpreadConstraints")
+def pods_are_spread_among_those_of_the_release_unless_others_are_selected() -> None:
+    assert "topologySpreadConstraints" not in one().pod()["spec"]
+    given = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+    other = {**given, "labelSelector": {"matchLabels": {"team": "metrics"}}}
+    pod = one(topologySpreadConstraints=[given, other]).pod()
+    own, others = pod["spec"]["topologySpreadConstraints"]
+    assert own["labelSelector"]["matchLabels"].items() <= labels(pod).items()
+    assert {**own, "labelSelector": None} == {**given, "labelSelector": None}
+    assert others == other
 
 
 @option("commonLabels")

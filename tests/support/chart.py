@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from servers.kubernetes import tool
+from servers.kubernetes import ControlPlane, kubectl, tool
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "deploy" / "helm" / "workflow-manager"
@@ -47,6 +47,12 @@ def helm(*arguments: str | Path, content: str = "", environ: Mapping[str, str] |
     if done.returncode:
         raise RefusedError(done.stderr)
     return done.stdout
+
+
+def kubectl_on(plane: ControlPlane, *arguments: str, content: str = "") -> "subprocess.CompletedProcess[str]":
+    """A command of kubectl's, as the administrator."""
+    command = [kubectl(), f"--kubeconfig={plane.kubeconfig}", *arguments]
+    return subprocess.run(command, input=content, capture_output=True, text=True, check=False)
 
 
 def render(

@@ -59,7 +59,10 @@ spec:
   {{- end }}
   {{- with $values.topologySpreadConstraints }}
   topologySpreadConstraints:
-    {{- toYaml . | nindent 4 }}
+    {{- range $constraint := . }}
+    {{- $own := dict "matchLabels" (include "workflow-manager.selectorLabels" $.root | fromYaml) }}
+    - {{ ternary $constraint (merge (dict "labelSelector" $own) $constraint) (hasKey $constraint "labelSelector") | toYaml | nindent 6 | trim }}
+    {{- end }}
   {{- end }}
   {{- with $values.podSecurityContext }}
   securityContext:
