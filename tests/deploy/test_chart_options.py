@@ -465,6 +465,13 @@ def test_option(path: str) -> None:
     OPTIONS[path]()
 
 
+@pytest.mark.parametrize("mode", ["cronjob", "serve"])
+def test_an_option_that_is_null_breaks_nothing(mode: str) -> None:
+    nulls = [f"{path}=null" for path in OPTIONS if path not in ("instances", "mode", "image.repository")]
+    rendered = render(with_instance(mode=mode), flags=["--set", ",".join(nulls)])
+    assert "--ingestor-input=gs://na-ingestor-1" in flags(rendered) or mode == "serve"
+
+
 def test_every_option_has_a_test() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert sorted(set(_paths(values))) == sorted(OPTIONS)

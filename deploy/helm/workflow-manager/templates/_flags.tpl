@@ -119,12 +119,12 @@ instances:
 {{- end }}
 
 {{- define "workflow-manager.graceSeconds" -}}
-{{- get .Values.process "shutdown-grace" | default "20s" | include "workflow-manager.seconds" -}}
+{{- get (.Values.process | default dict) "shutdown-grace" | default "20s" | include "workflow-manager.seconds" -}}
 {{- end }}
 
 {{/* When an instance runs: dict "root", "name", "flags". */}}
 {{- define "workflow-manager.schedule" -}}
-{{- $own := get .root.Values.cronJob.schedules .name | default .root.Values.cronJob.schedule -}}
+{{- $own := get (.root.Values.cronJob.schedules | default dict) .name | default .root.Values.cronJob.schedule -}}
 {{- if $own -}}{{- $own -}}
 {{- else -}}
   {{- $interval := get .flags "interval" | default "5m" -}}

@@ -23,8 +23,8 @@
 {{- end }}
 
 {{- define "workflow-manager.serviceAccountName" -}}
-{{- $default := ternary (include "workflow-manager.fullname" .) "default" .Values.serviceAccount.create -}}
-{{- .Values.serviceAccount.name | default $default -}}
+{{- $created := and .Values.serviceAccount.create (include "workflow-manager.fullname" .) -}}
+{{- .Values.serviceAccount.name | default $created | default "default" -}}
 {{- end }}
 
 {{- define "workflow-manager.selectorLabels" -}}
