@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from workflow_manager.cli.reference import (
     events_page,
     flags_page,
     instances_page,
+    manual_page,
     markers_page,
     messages_page,
     report_page,
@@ -46,6 +49,11 @@ def test_the_status_reference_is_generated() -> None:
 
 def test_the_reference_of_reports_is_generated() -> None:
     assert (ROOT / "docs/reference/run-report.md").read_text() == report_page(), "make docs"
+
+
+def test_the_manual_page_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert (ROOT / "docs/reference/workflow-manager.1").read_text() == manual_page(), "make docs"
 
 
 def test_every_metric_is_described() -> None:

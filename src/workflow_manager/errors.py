@@ -75,6 +75,14 @@ class ConfigError(Exception):
         super().__init__("; ".join(map(str, self.mistakes)))
 
 
+class HelpRequested(Exception):  # noqa: N818 (nothing is wrong)
+    """The command line asks for help: for all flags of the command, or for those that are used most."""
+
+    def __init__(self, *, everything: bool) -> None:
+        super().__init__(everything)
+        self.everything = everything
+
+
 class MissingExtraError(ConfigError):
     """A URL scheme or queue kind needs libraries that are installed only with an extra."""
 
@@ -85,7 +93,7 @@ class MissingExtraError(ConfigError):
                     "",
                     "",
                     f"{what} needs the Python module {module!r}, which is not installed: "
-                    f"pip install 'workflow-manager[{extra}]'",
+                    f"pip install 'prio-workflow-manager[{extra}]'",
                 )
             ]
         )

@@ -250,7 +250,7 @@ def test_a_queue_without_its_extra_names_the_extra(
 ) -> None:
     outcome = call(installed, ["run", *Deployment(installed, tmp_path).flags(), *flags])
     assert outcome.status == 2
-    assert f"pip install 'workflow-manager[{extra}]'" in outcome.stderr
+    assert f"pip install 'prio-workflow-manager[{extra}]'" in outcome.stderr
 
 
 @pytest.mark.parametrize(

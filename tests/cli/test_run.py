@@ -177,7 +177,7 @@ class TestBadInput:
             "--now='yesterday': not an RFC 3339 time",
             "--is-first='maybe': not a boolean (true or false)",
             "--push-gateway: not the URL of a Pushgateway",
-            "--task-queue-kind='carrier-pigeon': there is no such kind of queue; there are",
+            "--task-queue-kind='carrier-pigeon': unknown kind of queue; there are",
             "--ingestor-input='ftp://x/y': there is no 'ftp'",
             "_INTAKE_MAX_AGGE: unknown variable; did you mean WORKFLOW_MANAGER_INTAKE_MAX_AGE?",
         ):
@@ -361,7 +361,7 @@ class TestBadInput:
     ) -> None:
         outcome = call(deployment.command, ["run", *changed(deployment.flags(), ingestor_input=url)])
         assert outcome.status == 2
-        assert f"pip install 'workflow-manager[{extra}]'" in outcome.stderr
+        assert f"pip install 'prio-workflow-manager[{extra}]'" in outcome.stderr
         assert "Traceback" not in outcome.stderr
 
 
