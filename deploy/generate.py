@@ -18,8 +18,8 @@ import yaml
 from workflow_manager import __version__
 from workflow_manager.assembly import flags_of_kind
 from workflow_manager.cli import serve
-from workflow_manager.config.fleet_flags import FLEET, SERVED
 from workflow_manager.config.flags import Flags
+from workflow_manager.config.fleet_flags import FLEET, SERVED
 from workflow_manager.config.instances_schema import schema
 from workflow_manager.fleet import PROCESS_FLAGS
 

@@ -122,7 +122,7 @@ def succeeded(job: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("name", KINDS_OF_VALUES)
 def test_nothing_is_left_of_any_kind_of_release(site: Site, name: str) -> None:
     before = site.everything()
-    flags = ["--values", values_file(name), "--set", "rbac.namespaces=null"]
+    flags = ["--values", str(values_file(name)), "--set", "rbac.namespaces=null"]
     site.helm("install", RELEASE, CHART, *flags, "--wait")
     if name != "many":
         site.helm("test", RELEASE)

@@ -29,11 +29,11 @@ def everything() -> Rendered:
 
 
 def one(**values: object) -> Rendered:
-    return render(with_instance(**values))
+    return render(with_instance({}, **values))
 
 
 def served(**values: object) -> Rendered:
-    return render(with_instance(mode="serve", **values))
+    return render(with_instance({}, mode="serve", **values))
 
 
 def flags(rendered: Rendered) -> list[str]:

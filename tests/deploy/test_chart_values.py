@@ -129,7 +129,7 @@ def test_instances_are_spread_over_the_interval() -> None:
 
 def test_names_that_kubernetes_does_not_take_are_changed_and_stay_distinct() -> None:
     names = ["A.b", "a_b", "a-b", "x" * 63, f"{'x' * 62}y"]
-    instances = {name: INSTANCE for name in names}
+    instances = dict.fromkeys(names, INSTANCE)
     found = render({"instances": instances}).find("CronJob")
     made = [one["metadata"]["name"] for one in found]
     assert len(set(made)) == len(names)

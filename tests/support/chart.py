@@ -62,7 +62,7 @@ def render(
     return _render(json.dumps(values or {}), name, tuple(flags))
 
 
-def with_instance(flags: Mapping[str, object] | None = None, **values: object) -> dict[str, object]:
+def with_instance(flags: Mapping[str, object] | None = None, /, **values: object) -> dict[str, object]:
     """Values with one instance."""
     return {"instances": {"na-ingestor-1": {**INSTANCE, **(flags or {})}}, **values}
 
@@ -70,7 +70,7 @@ def with_instance(flags: Mapping[str, object] | None = None, **values: object) -
 @functools.cache
 def _render(values: str, name: str, flags: tuple[str, ...]) -> "Rendered":
     files = ["--values", str(values_file(name))] if name else []
-    arguments = [
+    arguments: list[str | Path] = [
         "template",
         RELEASE,
         CHART,
@@ -90,7 +90,7 @@ class Rendered:
     def __init__(self, text: str) -> None:
         self.text = text
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        self.documents: list[Document] = [one for one in yaml.load_all(text, loader) if one]  # noqa: S506 (safe)
+        self.documents: list[Document] = [one for one in yaml.load_all(text, loader) if one]
 
     def find(self, kind: str, name: str = "", *, hook: bool = False) -> list[Document]:
         """The objects of a kind, and of a name if one is given; those that are hooks only with `hook`."""
