@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs lock clean
+.PHONY: help demo quick test check soak fuzz format docs chart lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make chart      generate the chart's schema and the kustomizations; requires Helm"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
 
@@ -75,6 +76,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m workflow_manager.cli.reference docs/reference
+
+# Helm is the one that tests/servers/go/build builds, unless HELM names another.
+export HELM ?= $(firstword $(wildcard $(HOME)/.cache/workflow-manager/tools/helm-*) helm)
+chart: $(VENV)/.dev
+	$(BIN)/python deploy/chart_files.py
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock

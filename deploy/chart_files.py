@@ -1,8 +1,8 @@
-"""Make what is derived in this folder: `make deploy`.
+"""Make what is derived in this folder: `make chart`.
 
 - the chart's values.schema.json, from the flags of the program;
 - its copies of the alerts and of the dashboard, because a chart can include only its own files;
-- kustomize/*/resources.yaml, from the chart.
+- the bases in kustomize/, from the chart.
 """
 
 import json
@@ -34,6 +34,7 @@ COPIES = {
 _CHARTS_OWN = {"config", "instance", "listen", "shard", "shard-count"}
 _HELM_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/instance")
 
+_MADE = "# Made from the chart by 'make chart'; change it in an overlay.\n"
 _TEXT = {"type": "string"}
 _NAME = {"type": "string", "minLength": 1}
 _BOOLEAN = {"type": "boolean"}
@@ -165,15 +166,43 @@ def _allow_empty(flags: Any) -> None:  # noqa: ANN401 (a JSON Schema)
         ]
 
 
-def kustomize_resources(folder: Path, helm: str) -> str:
-    """What the chart makes of a folder's values.yaml, without hooks and without what is Helm's own."""
+def kustomize_files(folder: Path, helm: str) -> dict[Path, str]:
+    """What the chart makes of a folder's values.yaml, as bases without hooks and what else is Helm's own.
+
+    The CronJob is a base of its own, which an overlay takes once for each instance. The data of ConfigMaps
+    are files, for Kustomize to generate the ConfigMaps from: a change then replaces the pods.
+    """
     command = [helm, "template", "workflow-manager", str(CHART), "--kube-version", "1.36.0", "--no-hooks"]
     command += ["--namespace", "default", "--values", str(folder / "values.yaml")]
     rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    documents = [document for document in yaml.safe_load_all(rendered) if document]
-    for document in documents:
+    bases: dict[str, list[Any]] = {}
+    files: dict[Path, str] = {}
+    generators: dict[str, list[Any]] = {}
+    for document in filter(None, yaml.safe_load_all(rendered)):
         _strip(document)
-    return yaml.safe_dump_all(documents, sort_keys=False, width=110)
+        base = "instance" if document["kind"] == "CronJob" else "common" if folder.name != "serve" else ""
+        if document["kind"] == "ConfigMap":
+            files |= {folder / base / name: text for name, text in document["data"].items()}
+            generator = {"name": document["metadata"]["name"], "files": list(document["data"])}
+            generators.setdefault(base, []).append(generator)
+        else:
+            bases.setdefault(base, []).append(document)
+    for base, documents in bases.items():
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": ["resources.yaml"],
+            **({"configMapGenerator": generators[base]} if base in generators else {}),
+            # A CronJob's pods read the newest anyway; a hash in the name would not reach the other base.
+            **({"generatorOptions": {"disableNameSuffixHash": True}} if base in generators and base else {}),
+        }
+        files[folder / base / "kustomization.yaml"] = _yaml([kustomization])
+        files[folder / base / "resources.yaml"] = _yaml(documents)
+    return files
+
+
+def _yaml(documents: list[Any]) -> str:
+    return _MADE + yaml.safe_dump_all(documents, sort_keys=False, width=110)
 
 
 def _strip(value: Any) -> None:  # noqa: ANN401 (a YAML document)
@@ -215,7 +244,9 @@ def main() -> int:
         print("kustomize/ is not made: Helm is not installed, and HELM does not name it", file=sys.stderr)
         return 1
     for values in sorted(KUSTOMIZE.glob("*/values.yaml")):
-        (values.parent / "resources.yaml").write_text(kustomize_resources(values.parent, helm))
+        for path, text in kustomize_files(values.parent, helm).items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
     return 0
 
 
