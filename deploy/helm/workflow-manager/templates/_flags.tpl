@@ -23,10 +23,10 @@
 {{- define "workflow-manager.directory" -}}/etc/workflow-manager/instances{{- end }}
 {{- define "workflow-manager.jobTemplateDirectory" -}}/etc/workflow-manager/job-templates{{- end }}
 
-{{/* All flags of one instance (dict "root", "name"), with the defaults: scalars as texts, references as maps. */}}
-{{- define "workflow-manager.flags" -}}
+{{/* Flags (a list of maps, the later ones before the earlier ones) as YAML: scalars as texts, references as maps. */}}
+{{- define "workflow-manager.given" -}}
 {{- $given := dict -}}
-{{- range $flags := list .root.Values.defaults (get .root.Values.instances .name) -}}
+{{- range $flags := . -}}
   {{- range $flag, $value := $flags -}}
     {{- if kindIs "map" $value -}}{{- $_ := set $given $flag $value -}}
     {{- else if kindIs "invalid" $value -}}{{- $_ := set $given $flag "" -}}
@@ -34,6 +34,12 @@
     {{- end -}}
   {{- end -}}
 {{- end -}}
+{{- toYaml $given -}}
+{{- end }}
+
+{{/* All flags of one instance (dict "root", "name"), with the defaults. */}}
+{{- define "workflow-manager.flags" -}}
+{{- $given := include "workflow-manager.given" (list .root.Values.defaults (get .root.Values.instances .name)) | fromYaml -}}
 {{- if eq (toString (get $given "task-queue-kind")) "kubernetes-jobs" -}}
   {{- $directory := include "workflow-manager.jobTemplateDirectory" . -}}
   {{- range $task := list "intake" "aggregate" -}}
@@ -90,10 +96,19 @@
 
 {{/* The file of all instances, for `serve`, `check` and tests. */}}
 {{- define "workflow-manager.file" -}}
+{{- $defaults := include "workflow-manager.given" (list .Values.defaults) | fromYaml -}}
+{{- with $defaults -}}
+defaults:
+  {{- include "workflow-manager.fileEntry" . | trim | nindent 2 }}
+{{ end -}}
 instances:
-{{- range $name, $_ := .Values.instances }}
+{{- range $name, $own := .Values.instances }}
+  {{- $flags := include "workflow-manager.flags" (dict "root" $ "name" $name) | fromYaml }}
+  {{- range $flag, $_ := $defaults }}
+    {{- if not (hasKey ($own | default dict) $flag) }}{{ $flags = omit $flags $flag }}{{ end }}
+  {{- end }}
   {{ quote $name }}:
-    {{- include "workflow-manager.fileEntry" (include "workflow-manager.flags" (dict "root" $ "name" $name) | fromYaml) | trim | nindent 4 }}
+    {{- include "workflow-manager.fileEntry" $flags | trim | nindent 4 }}
 {{- end }}
 {{- end }}
 
