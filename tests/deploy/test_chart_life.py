@@ -1,7 +1,11 @@
 """Releases of the chart on a real control plane: installed, run, changed, rolled back and removed."""
 
 import json
-from collections.abc import Callable, Iterator
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +16,13 @@ import pytest
 from servers.kubernetes import ControlPlane
 from servers.process import wait_until
 from support.chart import CHART, KINDS_OF_VALUES, RefusedError, container, helm, kubectl_on, values_file
+from support.command import Deployment
 from support.kubelet import Kubelet, kubelet
 
 pytestmark = pytest.mark.timeout(300)
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 RELEASE = "prio"
+PROGRAM = Path(sys.executable).with_name("workflow-manager")
 CRON_JOB = f"{RELEASE}-workflow-manager-na-ingestor-1"
 
 
@@ -55,24 +61,50 @@ class Site:
         (found,) = self.get("cronjobs")
         return found
 
+    def miss_a_schedule(self) -> None:
+        """Let the CronJob's last run be so long ago that the controller makes a Job at once."""
+        ago = (datetime.now(UTC) - timedelta(minutes=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        path = f"/apis/batch/v1/namespaces/{self.namespace}/cronjobs/{CRON_JOB}/status"
+        self.plane.patch(path, {"status": {"lastScheduleTime": ago}})
+
     def becomes(self, condition: Callable[[], bool], complaint: str) -> None:
         """Wait for the controllers."""
-        wait_until(condition, f"{complaint}: {sorted(self.everything())}")
+        wait_until(condition, f"{complaint} in {self.namespace} of {self.plane.directory}")
 
 
-@pytest.fixture
-def site(cluster: ControlPlane, controllers: ControlPlane, tmp_path: Path) -> Iterator[Site]:
-    namespace = controllers.namespace(RESTRICTED)
-    with kubelet(cluster, namespace) as pods:
-        found = Site(cluster, namespace, pods, tmp_path)
+@contextmanager
+def opened(plane: ControlPlane, home: Path, program: Path | None = None) -> Iterator[Site]:
+    namespace = plane.namespace(RESTRICTED)
+    with kubelet(plane, namespace, home / "pods", program) as pods:
+        found = Site(plane, namespace, pods, home)
         found.becomes(lambda: "ServiceAccount/default" in found.everything(), "no account")
         yield found
 
 
-def test_a_release_is_installed_runs_and_is_changed_rolled_back_and_removed(site: Site) -> None:
+@pytest.fixture
+def site(cluster: ControlPlane, controllers: ControlPlane, tmp_path: Path) -> Iterator[Site]:
+    """Where every pod succeeds."""
+    with opened(cluster, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def working(cluster: ControlPlane, controllers: ControlPlane, tmp_path: Path) -> Iterator[Site]:
+    """Where pods run the program."""
+    with opened(cluster, tmp_path, PROGRAM) as found:
+        yield found
+
+
+def test_a_release_is_installed_runs_and_is_changed_rolled_back_and_removed(
+    working: Site, tmp_path: Path
+) -> None:
+    site, deployment = working, Deployment(PROGRAM, tmp_path)
+    deployment.put_batch(f"kittens-seen/{datetime.now(UTC):%Y/%m/%d/%H/%M}/{uuid.uuid4()}")
     before = site.everything()
-    notes = site.helm("install", RELEASE, CHART, "--values", values_file("one"))
+    values = values_of(deployment)
+    notes = site.helm("install", RELEASE, CHART, values=values)
     assert site.pods.components() == ["check"]
+    assert "ok      na-ingestor-1: write markers" in site.pods.printed[-1]
     assert f"create job --from=cronjob/{CRON_JOB}" in notes
     assert site.everything() - before == {
         f"CronJob/{CRON_JOB}",
@@ -81,38 +113,65 @@ def test_a_release_is_installed_runs_and_is_changed_rolled_back_and_removed(site
         f"Secret/sh.helm.release.v1.{RELEASE}.v1",
     }
 
-    # The controller makes the Job of a schedule that has passed.
-    minutes_ago = (datetime.now(UTC) - timedelta(minutes=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    path = f"/apis/batch/v1/namespaces/{site.namespace}/cronjobs/{CRON_JOB}/status"
-    site.plane.patch(path, {"status": {"lastScheduleTime": minutes_ago}})
+    # The controller makes a Job, and the program schedules a task.
+    site.miss_a_schedule()
     site.becomes(lambda: any(succeeded(job) for job in site.get("jobs")), "no Job has succeeded")
     (job,) = site.get("jobs")
     assert job["metadata"]["ownerReferences"][0]["name"] == CRON_JOB
     assert site.pods.components() == ["check", "run"]
-    assert "--ingestor-input=gs://na-ingestor-1" in site.pods.ran[-1]["spec"]["containers"][0]["args"]
+    assert [task["aggregation-id"] for task in deployment.tasks("intake")] == ["kittens-seen"]
 
-    changed = {"instances": {"na-ingestor-1": {"grace-period": "4h"}}}
-    site.helm("upgrade", RELEASE, CHART, "--values", values_file("one"), values=changed)
+    site.helm("upgrade", RELEASE, CHART, values=values_of(deployment, {"grace-period": "4h"}))
     assert site.pods.components() == ["check", "run", "check"]
     assert "--grace-period=4h" in container(site.cron_job())["args"]
 
     # A check that fails stops the upgrade; what runs is left as it is.
-    site.pods.failing.add("check")
-    broken = {"instances": {"na-ingestor-1": {"grace-period": "5h"}}}
+    missing = values_of(deployment, {"peer-validation-input": f"file://{tmp_path}/missing"})
     with pytest.raises(RefusedError, match=f"job {RELEASE}-workflow-manager-check failed"):
-        site.helm("upgrade", RELEASE, CHART, "--values", values_file("one"), values=broken)
+        site.helm("upgrade", RELEASE, CHART, values=missing)
+    assert "FAILED  na-ingestor-1: list the peer validation bucket" in site.pods.printed[-1]
     assert "--grace-period=4h" in container(site.cron_job())["args"]
-    site.pods.failing.clear()
 
     site.helm("rollback", RELEASE, "1")
     assert not any("grace-period" in flag for flag in container(site.cron_job())["args"])
-    assert "Phase:          Succeeded" in site.helm("test", RELEASE)
+    assert re.search(
+        "TEST SUITE: +prio-workflow-manager-test\n.*\n.*\nPhase: +Succeeded", site.helm("test", RELEASE)
+    )
     assert site.pods.components()[-1] == "test"
+    assert "run.finished" in site.pods.printed[-1]
+    assert len(deployment.tasks("intake")) == 1
 
-    # The Job of the failed check stays for its log; the next one would have removed it.
-    site.helm("upgrade", RELEASE, CHART, "--values", values_file("one"))
+    # The Job of a failed check stays a day for its log; the next check removes it.
+    site.helm("upgrade", RELEASE, CHART, values=values)
     site.helm("uninstall", RELEASE, "--wait")
     site.becomes(lambda: site.everything() == before, "something is left")
+
+
+def values_of(deployment: Deployment, flags: Mapping[str, str] | None = None) -> dict[str, object]:
+    """Values with one instance over the directories of a deployment."""
+    given = deployment.flags()
+    own = dict(zip((flag.removeprefix("--") for flag in given[::2]), given[1::2], strict=True))
+    return {"instances": {"na-ingestor-1": {**own, **(flags or {})}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "pods", "reason"), [(1, 2, "BackoffLimitExceeded"), (2, 1, "PodFailurePolicy")]
+)
+def test_a_run_that_fails_is_tried_twice_but_not_with_a_wrong_configuration(
+    site: Site, status: int, pods: int, reason: str
+) -> None:
+    site.pods.exit_codes["run"] = status
+    site.helm("install", RELEASE, CHART, "--values", values_file("one"))
+    site.miss_a_schedule()
+    site.becomes(lambda: any(failure(job) for job in site.get("jobs")), "no Job has failed")
+    (job,) = site.get("jobs")
+    assert failure(job) == reason
+    assert site.pods.components().count("run") == pods
+
+
+def failure(job: dict[str, Any]) -> str:
+    conditions = job["status"].get("conditions", ())
+    return next((one["reason"] for one in conditions if one["type"] == "Failed"), "")
 
 
 def succeeded(job: dict[str, Any]) -> bool:
