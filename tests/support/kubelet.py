@@ -74,7 +74,7 @@ class Kubelet:
 
     def _mounted(self, pod: Pod, name: str) -> Path:
         """A folder with the files of a ConfigMap."""
-        folder = self._directory / pod["metadata"]["uid"] / name
+        folder: Path = self._directory / str(pod["metadata"]["uid"]) / name
         folder.mkdir(parents=True)
         for file, content in self._plane.ask("GET", f"{self._core}/configmaps/{name}")["data"].items():
             (folder / file).write_text(content)
