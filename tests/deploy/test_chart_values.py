@@ -14,6 +14,8 @@ from support.chart import (
     INSTANCE,
     KINDS_OF_VALUES,
     KUBE_VERSION,
+    NAMESPACE,
+    RELEASE,
     ROOT,
     RefusedError,
     Rendered,
@@ -73,6 +75,13 @@ def test_every_volume_of_the_release_s_own_is_there_before_its_pod(name: str) ->
                 assert any(
                     rendered.find(kind, found, hook=where) for where in ({hook, False} if tested else {hook})
                 )
+
+
+def test_the_package_makes_the_same_as_the_folder(tmp_path: Path) -> None:
+    helm("package", CHART, "--destination", tmp_path, environ={"HOME": str(tmp_path)})
+    (package,) = tmp_path.glob("workflow-manager-*.tgz")
+    flags = ["--namespace", NAMESPACE, KUBE_VERSION, "--values", values_file("everything"), "--values=-"]
+    assert helm("template", RELEASE, package, *flags, content="{}") == render(name="everything").text
 
 
 def test_the_version_is_that_of_the_program() -> None:
