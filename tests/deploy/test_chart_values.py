@@ -80,7 +80,7 @@ def test_every_volume_of_the_release_s_own_is_there_before_its_pod(name: str) ->
 def test_the_package_makes_the_same_as_the_folder(tmp_path: Path) -> None:
     helm("package", CHART, "--destination", tmp_path, environ={"HOME": str(tmp_path)})
     (package,) = tmp_path.glob("workflow-manager-*.tgz")
-    flags = ["--namespace", NAMESPACE, KUBE_VERSION, "--values", values_file("everything"), "--values=-"]
+    flags = ["--namespace", NAMESPACE, KUBE_VERSION, f"--values={values_file('everything')}", "--values=-"]
     assert helm("template", RELEASE, package, *flags, content="{}") == render(name="everything").text
 
 
