@@ -35,14 +35,16 @@ def test_the_program_answers_its_probes_and_ends_in_time(tmp_path: Path) -> None
     (tmp_path / "instances.yaml").write_text(release.one("ConfigMap")["data"]["instances.yaml"])
     container, pod = release.container(), release.pod()["spec"]
     arguments = [argument.replace(DIRECTORY, str(tmp_path)) for argument in container["args"]]
-    paths = {
-        container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
-    }
-    with subprocess.Popen([str(PROGRAM), *arguments], stderr=subprocess.PIPE, env={}) as process:
+    probes = ("startupProbe", "livenessProbe", "readinessProbe")
+    paths = [str(container[probe]["httpGet"]["path"]) for probe in probes]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen([str(PROGRAM), *arguments], stderr=log, env={}) as process,
+    ):
         try:
-            wait_until(lambda: [answer(port, path) for path in paths] == [200] * 3, "a probe fails")
+            wait_until(lambda: all(answer(port, path) == 200 for path in paths), "a probe fails")
             process.send_signal(signal.SIGTERM)
-            _, logged = process.communicate(timeout=pod["terminationGracePeriodSeconds"])
+            process.wait(timeout=pod["terminationGracePeriodSeconds"])
         finally:
             process.kill()
-    assert process.returncode == 128 + signal.SIGTERM, logged.decode()
+    assert process.returncode == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
