@@ -121,7 +121,7 @@ instances:
         "L7: -a: aggregate-tasks-topic: is required (or set WORKFLOW_MANAGER_AGGREGATE_TASKS_TOPIC)",
         (
             "L15: b: task-queue-kind='memry': unknown kind of queue; there are aws-sns, aws-sqs, "
-            "gcp-pubsub, memory, nats, rabbitmq, redis, sqlite; did you mean memory?"
+            "gcp-pubsub, kubernetes-jobs, memory, nats, rabbitmq, redis, sqlite; did you mean memory?"
         ),
         *(
             f"L16: c: {flag}: is required (or set WORKFLOW_MANAGER_{flag.replace('-', '_').upper()})"

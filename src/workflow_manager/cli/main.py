@@ -25,6 +25,7 @@ COMMANDS = {
     "markers": "list the markers of tasks, and remove old ones",
     "check": "find out whether buckets and topics can be used, without publishing anything",
     "tasks": "inspect a task queue, and put dead letters back",
+    "jobs": "list, retry and delete the Kubernetes Jobs of tasks, and read their logs",
     "instances": "list the instances of a file, or print an example or its schema",
     "sample": "fill buckets with made-up batches to try things with",
     "demo": "three passes over a made-up deployment, explained",

@@ -72,8 +72,9 @@ class RunReport:
     `failures` holds the first of them for people to read, `failed` says how many of each
     kind there were. `stopped` is why the run ended before everything was looked at, if it did;
     `interrupted` says that it was told to, by a signal, and did not stop for a failure.
-    `superseded_by` is who holds the lease, if that is another run: everything was left to it. Of very many
-    aggregations, those of which all figures are 0 are not in `figures`; `unnamed` says how many.
+    `queue_full` is why the queue took no more tasks, if it did: they are left for the next run, which is no
+    failure. `superseded_by` is who holds the lease, if that is another run: everything was left to it. Of
+    very many aggregations, those of which all figures are 0 are not in `figures`; `unnamed` says how many.
     """
 
     dry_run: bool
@@ -85,6 +86,7 @@ class RunReport:
     interrupted: bool = False
     superseded_by: LeaseHolder | None = None
     unnamed: int = 0
+    queue_full: str = ""
 
     @property
     def superseded(self) -> bool:
@@ -103,7 +105,7 @@ class RunReport:
 
     @property
     def succeeded(self) -> bool:
-        """Whether everything that was due has been published and marked."""
+        """Whether everything that was due has been published and marked, as far as the queue takes it."""
         return not self.failure_count and not self.stopped
 
     @property

@@ -33,6 +33,7 @@ class Ledger:
         self._stopped = ""
         self._interrupted = False
         self._superseded_by: LeaseHolder | None = None
+        self._queue_full = ""
 
     def begin(self, aggregation: str) -> None:
         """An aggregation was found. Of very many, those with nothing to tell are counted, and not named."""
@@ -86,6 +87,12 @@ class Ledger:
             self.add(task.aggregation, aggregation_tasks_left=1)
         else:
             self.add(task.aggregation, intake_tasks_left=1)
+
+    def leave_to_queue(self, task: Task, reason: str) -> None:
+        """The queue takes no more for now, which is no failure; the next run tries this task again."""
+        self.leave(task)
+        with self._lock:
+            self._queue_full = self._queue_full or reason
 
     def stop(self, reason: str, failure: Kind | None = None) -> None:
         """Start nothing new from now on; what is in flight is finished. The first reason stays.
@@ -146,4 +153,5 @@ class Ledger:
                 superseded_by=self._superseded_by,
                 # Malformed aggregations have figures without a name, and were not begun.
                 unnamed=self._found - len(self._figures.keys() - {""}),
+                queue_full=self._queue_full,
             )
