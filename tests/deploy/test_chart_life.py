@@ -182,6 +182,8 @@ def succeeded(job: dict[str, Any]) -> bool:
 def test_nothing_is_left_of_any_kind_of_release(site: Site, name: str) -> None:
     before = site.everything()
     flags = ["--values", str(values_file(name)), "--set", "rbac.namespaces=null"]
+    if name == "everything":
+        flags += ["--set", f"instances.jobs.kubernetes-namespace={site.namespace}"]
     site.helm("install", RELEASE, CHART, *flags, "--wait")
     if name != "many":
         site.helm("test", RELEASE)

@@ -9,21 +9,23 @@ import pytest
 
 from servers.kubernetes import ControlPlane
 from support.chart import KINDS_OF_VALUES, NAMESPACE, Document, Rendered, kubectl_on, render, with_instance
+from workflow_manager.queues.kubernetes import _NEEDED as NEEDED
 
+NAMESPACES = (NAMESPACE, "workers", "others")
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
 
 
 @pytest.fixture(scope="module")
 def server(cluster: ControlPlane) -> Iterator[ControlPlane]:
     """The API server with the namespaces of the rendered objects."""
-    for name in (NAMESPACE, "workers"):
+    for name in NAMESPACES:
         cluster.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": RESTRICTED}})
     for name in KINDS_OF_VALUES:  # a pod is refused, also in a dry run, if its account is not there
         for account in render(name=name).find("ServiceAccount"):
             done = kubectl_on(cluster, "apply", "--filename=-", content=json.dumps(account))
             assert done.returncode == 0, done.stderr
     yield cluster
-    for name in (NAMESPACE, "workers"):
+    for name in NAMESPACES:
         cluster.ask("DELETE", f"/api/v1/namespaces/{name}")
 
 
@@ -108,7 +110,8 @@ def test_the_service_account_may_make_jobs_and_nothing_else(server: ControlPlane
         )
         return bool(answer["status"]["allowed"])
 
-    assert allowed("create", "jobs", "batch")
+    for verb, needed in NEEDED:
+        assert allowed(verb, needed.plural, needed.group)
     assert allowed("list", "jobs", "batch")
     assert not allowed("delete", "jobs", "batch")
     assert not allowed("create", "jobs", "batch", "default")

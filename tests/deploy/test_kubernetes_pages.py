@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from servers.kubernetes import ControlPlane, kubectl, tool
-from support.chart import ROOT
+from support.chart import ROOT, container, render
 from support.kubelet import Kubelet, kubelet
+from workflow_manager.assembly import flags_of_kind
 
 pytestmark = pytest.mark.timeout(300)
 PAGES = ROOT / "docs" / "how-to"
@@ -31,10 +33,9 @@ class Reader:
         path = f"{home / 'bin'}:/usr/bin:/bin"
         self._environ = {"PATH": path, "HOME": str(home), "KUBECONFIG": str(plane.kubeconfig)}
 
-    def save(self, page: Path, name: str) -> None:
-        """Write the page's YAML into a file."""
-        (block,) = re.findall(r"^ *```yaml\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
-        (self._home / name).write_text(re.sub("^   ", "", block, flags=re.MULTILINE))
+    def save(self, content: str, name: str) -> None:
+        """Write a file beside the repository."""
+        (self._home / name).write_text(content)
 
     def run(self, command: str, status: int = 0) -> str:
         """What a command prints."""
@@ -48,6 +49,12 @@ class Reader:
         assert done.returncode == status, f"{command}\n{done.stdout}{done.stderr}"
         assert "Warning" not in done.stderr, f"{command}\n{done.stderr}"
         return done.stdout + done.stderr
+
+
+def values() -> list[str]:
+    """The page's files of values."""
+    blocks = re.findall(r"^( *)```yaml\n(.*?)^ *```", INSTALL.read_text(), re.DOTALL | re.MULTILINE)
+    return [re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks]
 
 
 def commands(page: Path) -> list[str]:
@@ -64,7 +71,7 @@ def reader(cluster: ControlPlane, controllers: ControlPlane, tmp_path: Path) -> 
 
 
 def test_the_pages_work_as_written(reader: Reader) -> None:
-    reader.save(INSTALL, "prio.yaml")
+    reader.save(values()[0], "prio.yaml")
     printed: dict[str, str] = {}
     for command in commands(INSTALL):
         # The page tells of an installation that fails first.
@@ -89,6 +96,17 @@ def test_the_pages_work_as_written(reader: Reader) -> None:
     history = next(text for command, text in printed.items() if "history" in command)
     assert len(re.findall("deployed", history)) == 1
     assert 'release "prio" uninstalled' in printed[commands(UPGRADE)[-1]]
+
+
+def test_the_values_for_jobs_make_a_role_and_give_each_instance_its_templates() -> None:
+    rendered = render(yaml.safe_load(values()[1]))
+    assert len(rendered.find("Role")) == 1
+    directory = "/etc/workflow-manager/job-templates"
+    for job, intake in zip(rendered.find("CronJob"), ("intake", "large-intake"), strict=True):
+        command, *args = container(job)["args"]
+        assert f"--kubernetes-job-template-intake={directory}/{intake}.yaml" in args
+        assert f"--kubernetes-job-template-aggregate={directory}/aggregate.yaml" in args
+        assert flags_of_kind(command, "", "kubernetes-jobs").parse(args, {}).all_mistakes() == []
 
 
 def test_every_command_of_the_pages_is_tried() -> None:
