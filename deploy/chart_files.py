@@ -128,7 +128,7 @@ def _chart_properties(serve_flags: dict[str, object]) -> dict[str, object]:
         "topologySpreadConstraints": _LIST,
         "priorityClassName": _TEXT,
         "commonLabels": _STRINGS,
-        "prometheusRule": _closed({"enabled": _BOOLEAN, "labels": _STRINGS}),
+        "prometheusRule": _closed({"enabled": _BOOLEAN, "labels": _STRINGS, "runbookBase": _TEXT}),
         "grafanaDashboard": _closed({"enabled": _BOOLEAN, "labels": _STRINGS, "annotations": _STRINGS}),
         "serviceMonitor": _closed({"enabled": _BOOLEAN, "interval": _NAME, "labels": _STRINGS}),
         "global": _OBJECT,  # what a parent chart gives to all its charts

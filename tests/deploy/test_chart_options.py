@@ -437,9 +437,18 @@ def every_object_has_the_labels() -> None:
 @option("prometheusRule.enabled", "prometheusRule.labels")
 def the_alerts_are_those_of_this_repository() -> None:
     assert one().find("PrometheusRule") == []
-    rule = everything().one("PrometheusRule")
+    rule = one(prometheusRule={"enabled": True, "labels": {"release": "prometheus"}}).one("PrometheusRule")
     assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
     assert labels(rule)["release"] == "prometheus"
+
+
+@option("prometheusRule.runbookBase")
+def alerts_link_to_where_the_operator_hosts_the_runbooks() -> None:
+    groups = everything().one("PrometheusRule")["spec"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    links = [rule["annotations"]["runbook_url"] for rule in rules]
+    assert links
+    assert all(link.startswith("https://prio.example/docs/how-to/runbooks.md#") for link in links)
 
 
 @option("grafanaDashboard.enabled", "grafanaDashboard.labels", "grafanaDashboard.annotations")
