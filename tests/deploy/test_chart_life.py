@@ -15,9 +15,19 @@ import pytest
 
 from servers.kubernetes import ControlPlane
 from servers.process import wait_until
-from support.chart import CHART, KINDS_OF_VALUES, RefusedError, container, helm, kubectl_on, values_file
+from support.chart import (
+    CHART,
+    KINDS_OF_VALUES,
+    KUBE_VERSION,
+    RefusedError,
+    Rendered,
+    container,
+    helm,
+    kubectl_on,
+    values_file,
+)
 from support.command import Deployment
-from support.kubelet import Kubelet, kubelet
+from support.kubelet import COMPONENT, Kubelet, kubelet
 
 pytestmark = pytest.mark.timeout(300)
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -190,6 +200,34 @@ def test_nothing_is_left_of_any_kind_of_release(site: Site, name: str) -> None:
     assert site.everything() != before
     site.helm("uninstall", RELEASE, "--wait")
     site.becomes(lambda: site.everything() == before, "something is left")
+
+
+def test_an_account_of_someone_else_s_is_not_touched(site: Site) -> None:
+    name = f"{RELEASE}-workflow-manager"
+    path = f"/api/v1/namespaces/{site.namespace}/serviceaccounts"
+    theirs = site.plane.ask("POST", path, {"metadata": {"name": name}})
+    with pytest.raises(RefusedError, match="exists and cannot be imported into the current release"):
+        site.helm("install", RELEASE, CHART, "--values", values_file("one"))
+    assert site.plane.ask("GET", f"{path}/{name}") == theirs
+
+
+def test_an_account_that_an_interrupted_check_left_is_replaced(site: Site) -> None:
+    name = f"{RELEASE}-workflow-manager"
+    path = f"/api/v1/namespaces/{site.namespace}/serviceaccounts"
+    made = helm(
+        "template",
+        RELEASE,
+        CHART,
+        KUBE_VERSION,
+        "--values",
+        values_file("one"),
+        "--namespace",
+        site.namespace,
+    )
+    (left,) = Rendered(made).find("ServiceAccount", hook=True)
+    site.plane.ask("POST", path, left)
+    site.helm("install", RELEASE, CHART, "--values", values_file("one"))
+    assert site.plane.ask("GET", f"{path}/{name}")["metadata"]["labels"].get(COMPONENT) is None
 
 
 def test_a_release_changes_from_cron_jobs_to_serve_and_to_jobs(site: Site) -> None:
