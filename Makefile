@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs chart lock clean
+.PHONY: help demo quick test check soak fuzz format docs chart pictures lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -17,6 +17,7 @@ help:
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
 	@echo "make chart      generate the chart's schema and the kustomizations; requires Helm"
+	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
 
@@ -81,6 +82,11 @@ docs: $(VENV)/.dev
 export HELM ?= $(firstword $(wildcard $(HOME)/.cache/workflow-manager/tools/helm-*) helm)
 chart: $(VENV)/.dev
 	$(BIN)/python deploy/chart_files.py
+
+# Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
+pictures: $(VENV)/.dev
+	$(PIP) install pillow
+	PYTHONPATH=tests $(BIN)/python tests/pictures.py docs/images
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock

@@ -54,7 +54,7 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
     ]
     subprocess.run(pip, check=True)
     beside = {"PYTHONPATH": str(site)}
-    assert "--file-directory" in call(installed, ["run", "--help"], beside).stdout
+    assert "--file-directory" in call(installed, ["run", "--help-all"], beside).stdout
     deployment = Deployment(installed, tmp_path)
     deployment.put_batch("agg/2026/11/23/04/05/b")
     queue = ("--task-queue-kind", "file", "--file-directory", str(tmp_path / "spool"))

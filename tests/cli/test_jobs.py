@@ -1,6 +1,8 @@
 """`jobs`: the Jobs of tasks, with a control plane whose controllers are at work."""
 
+import argparse
 import json
+import os
 import signal
 import ssl
 import subprocess
@@ -18,6 +20,7 @@ from servers.process import wait_until
 from servers.tls import Authority
 from support.command import Outcome, call
 from support.jobs import TEMPLATE, environment, jobs, jobs_queue, task_body
+from workflow_manager.cli.jobs import complete_names
 from workflow_manager.ports import Message
 
 # The command of this environment, which has the extras: the wheel's own has none.
@@ -154,6 +157,25 @@ def test_jobs_are_chosen_by_state_task_aggregation_and_age(tasks: Tasks) -> None
     ):
         markers = {job["marker"].rpartition("-")[2] for job in tasks.listed(*arguments)}
         assert markers == expected, arguments
+
+
+def test_names_are_completed(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks.publish("one", "two")
+    config = str(tasks.plane.kubeconfig_for(tasks.plane.token, tasks.namespace))
+    named = argparse.Namespace(kubernetes_kubeconfig=config)
+    assert sorted(complete_names(parsed_args=named)) == sorted(tasks.names())
+    monkeypatch.setenv("WORKFLOW_MANAGER_KUBERNETES_KUBECONFIG", config)
+    assert len(complete_names(parsed_args=argparse.Namespace())) == 2
+    assert complete_names(parsed_args=argparse.Namespace(kubernetes_kubeconfig="/absent")) == ()
+    line = "workflow-manager jobs logs intake-"
+    script = (
+        "source <(workflow-manager completion bash)\n"
+        f"COMP_LINE='{line}'; COMP_POINT={len(line)}; COMP_TYPE=9\n"
+        "_python_argcomplete workflow-manager; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    monkeypatch.setenv("PATH", f"{COMMAND.parent}:{os.environ['PATH']}")
+    offered = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert sorted(offered.split()) == sorted(tasks.names())
 
 
 def test_a_failed_job_is_made_anew_under_its_name(tasks: Tasks) -> None:
