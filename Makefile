@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs lock clean
+.PHONY: help demo quick test check soak fuzz format docs dist audit lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -16,6 +16,8 @@ help:
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make dist       build a release twice, check it, and test its wheel on each Python; see RELEASING.md"
+	@echo "make audit      look up known vulnerabilities of the locked dependencies; requires the internet"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
 
@@ -76,6 +78,17 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 docs: $(VENV)/.dev
 	$(BIN)/python -m workflow_manager.cli.reference docs/reference
 
+$(VENV)/.release: requirements/release.txt $(VENV)/.dev
+	$(INSTALL) requirements/release.txt
+	touch $@
+
+dist: $(VENV)/.release
+	$(BIN)/python release/dist.py
+
+audit: $(VENV)/.release
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/all.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/runtime.txt
+
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet uv
@@ -83,6 +96,10 @@ lock:
 	  --group build pyproject.toml -o requirements/runtime.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --group build --group dev --all-extras pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+	for extra in release site; do $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-header --group $$extra -c requirements/dev.txt -o requirements/$$extra.txt || exit 1; done
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --all-extras pyproject.toml -c requirements/dev.txt -o requirements/all.txt
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,11 +2,13 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support.command import installed_with
+
+pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parent.parent
 
 
@@ -55,8 +57,9 @@ def test_the_tutorial(installed: Path, home: Path) -> None:
 def test_the_tutorial_on_serving(home: Path) -> None:
     script = commands((ROOT / "docs/tutorial-serve.md").read_text())
     script = script.replace("127.0.0.1:9090", "127.0.0.1:0")
-    here = Path(sys.executable).with_name("workflow-manager")  # with the extra
-    printed = typed(f"{script}\nwait $! || echo ended with $?; cat serving/log", here, home)
+    printed = typed(
+        f"{script}\nwait $! || echo ended with $?; cat serving/log", installed_with("serve"), home
+    )
     assert "na-ingestor-1" in printed
     assert '"aggregation-id":"kittens-seen"' in printed.replace(" ", "")
     assert "ended with 143" in printed

@@ -9,6 +9,7 @@ import pytest
 
 from support.command import Deployment, call
 
+pytestmark = pytest.mark.end_to_end
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "add-a-task-queue.md").read_text()
 QUEUE, PROJECT, TEST = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)
 NOW = ("--now", "2026-11-23T04:20:00Z", "--batch-ids=any")
@@ -43,8 +44,7 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
     (wheel,) = built.glob("*.whl")
     site = tmp_path / "site"
     pip = [
-        str(installed.parent / "pip"),
-        "install",
+        *(sys.executable, "-m", "pip", "install"),
         "--quiet",
         "--no-deps",
         "--no-index",

@@ -1,0 +1,60 @@
+"""Writes the bill of materials: what an installation with all extras consists of, and its licences."""
+
+import json
+from pathlib import Path
+
+from commands import BIN, ROOT, ReleaseError, run, tool
+
+LOCK = ROOT / "requirements" / "all.txt"
+# Licences that put no condition on programs that merely use a library.
+_ALLOWED = (
+    *("Apache", "BSD", "ISC", "MIT", "MPL", "Python Software Foundation", "PSF", "Zero-Clause BSD"),
+    *("LGPL", "Lesser General Public License"),
+)
+
+
+def bill(wheel: Path, python: Path, directory: Path) -> tuple[Path, Path]:
+    """The CycloneDX document and the table of licences of the wheel with all extras, as locked."""
+    environment = directory / "bill"
+    interpreter = install(wheel, "all", python, environment)
+    document, licences = directory / "bill-of-materials.cdx.json", directory / "licences.md"
+    tool(
+        "cyclonedx-py",
+        *("environment", str(interpreter), "--pyproject", str(ROOT / "pyproject.toml")),
+        *("--output-reproducible", "--gather-license-texts", "--output-file", str(document)),
+    )
+    tool(
+        "pip-licenses",
+        *(f"--python={interpreter}", "--from=mixed", "--format=markdown", "--with-urls", "--order=license"),
+        *(
+            "--partial-match",
+            f"--allow-only={';'.join(_ALLOWED)}",
+            "--ignore-packages",
+            "prio-workflow-manager",
+        ),
+        f"--output-file={licences}",
+    )
+    _check(document)
+    return document, licences
+
+
+def install(wheel: Path, extra: str, python: Path, environment: Path) -> Path:
+    """Install the wheel with one extra, or none, and the locked versions; returns the interpreter."""
+    uv = str(BIN / "uv")
+    run(uv, "venv", "--quiet", "--clear", "--no-project", f"--python={python}", str(environment))
+    interpreter = environment / "bin" / "python"
+    what = f"{wheel}[{extra}]" if extra else str(wheel)
+    run(
+        uv,
+        *("pip", "install", "--quiet", "--no-config", f"--python={interpreter}"),
+        *("--constraints", str(LOCK), what),
+    )
+    return interpreter
+
+
+def _check(document: Path) -> None:
+    """Each component has a version and a licence."""
+    components = json.loads(document.read_text())["components"]
+    lacking = [part["name"] for part in components if not part.get("version") or not part.get("licenses")]
+    if lacking:
+        raise ReleaseError(f"the bill of materials has no version or licence for {', '.join(lacking)}")
