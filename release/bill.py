@@ -8,7 +8,17 @@ from commands import BIN, ROOT, ReleaseError, run, tool
 LOCK = ROOT / "requirements" / "all.txt"
 # Licences that put no condition on programs that merely use a library.
 _ALLOWED = (
-    *("Apache", "BSD", "ISC", "MIT", "MPL", "Python Software Foundation", "PSF", "Zero-Clause BSD"),
+    *(
+        "Apache",
+        "BSD",
+        "ISC",
+        "MIT",
+        "MPL",
+        "Python Software Foundation",
+        "PSF",
+        "Zero-Clause BSD",
+        "Zope Public License",
+    ),
     *("LGPL", "Lesser General Public License"),
 )
 

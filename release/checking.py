@@ -19,20 +19,16 @@ _SECTION = re.compile(r"^## \[?([^\]\s]+)\]?(?: - (\d{4}-\d{2}-\d{2}))?$", re.MU
 def check(sdist: Path, wheel: Path) -> list[str]:
     """One line for each check that passed; fails at the first that does not."""
     version = _metadata(wheel)["Version"]
+    tool("twine", "check", "--strict", str(sdist), str(wheel))
+    tool("check-wheel-contents", str(wheel))
+    tool("pyroma", "--min=10", f"--skip-tests={_UNKNOWN_TO_THE_TREE}", str(sdist))
     return [
-        _last_line(tool("twine", "check", "--strict", str(sdist), str(wheel)), "twine check --strict"),
-        _last_line(tool("check-wheel-contents", str(wheel)), "check-wheel-contents"),
-        _last_line(tool("pyroma", "--min=10", f"--skip-tests={_UNKNOWN_TO_THE_TREE}", str(sdist)), "pyroma"),
+        "twine check --strict, check-wheel-contents and pyroma: passed",
         _wheel_is_the_package(wheel),
         _sdist_is_the_tree(sdist),
         _version_is_one(version),
         _changelog_has(version),
     ]
-
-
-def _last_line(printed: str, name: str) -> str:
-    lines = [line for line in printed.splitlines() if line.strip(" -")]
-    return f"{name}: {lines[-1].strip()}" if lines else f"{name}: passed"
 
 
 def _metadata(wheel: Path) -> dict[str, str]:
