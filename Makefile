@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs dist audit lock clean
+.PHONY: help demo quick test check soak fuzz format docs site dist audit lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make site       build the documentation site into build/site"
 	@echo "make dist       build a release twice, check it, and test its wheel on each Python; see RELEASING.md"
 	@echo "make audit      look up known vulnerabilities of the locked dependencies; requires the internet"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
@@ -77,17 +78,27 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m workflow_manager.cli.reference docs/reference
+	$(BIN)/python tools/architecture.py
 
 $(VENV)/.release: requirements/release.txt $(VENV)/.dev
 	$(INSTALL) requirements/release.txt
 	touch $@
 
+$(VENV)/.site: requirements/site.txt $(VENV)/.dev
+	$(INSTALL) requirements/site.txt
+	touch $@
+
+# What MkDocs warns of, such as a broken link or a page out of the navigation, is an error.
+site: $(VENV)/.site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict --clean
+	$(BIN)/python tools/check_site.py build/site
+
 dist: $(VENV)/.release
 	$(BIN)/python release/dist.py
 
 audit: $(VENV)/.release
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/all.txt
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/runtime.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/all.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock

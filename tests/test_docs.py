@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import architecture
 from workflow_manager.cli.reference import (
     events_page,
     flags_page,
@@ -13,6 +14,7 @@ from workflow_manager.cli.reference import (
     status_page,
 )
 from workflow_manager.core.report import FIGURES
+from workflow_manager.core.verdict import BatchState, WindowState
 from workflow_manager.observe.metrics import FAILURES, LAST_FAILURE, LAST_SUCCESS, PREFIX, RUNTIME
 from workflow_manager.service.exposition import PASSES, SERVED
 
@@ -46,6 +48,29 @@ def test_the_status_reference_is_generated() -> None:
 
 def test_the_reference_of_reports_is_generated() -> None:
     assert (ROOT / "docs/reference/run-report.md").read_text() == report_page(), "make docs"
+
+
+def test_the_picture_of_the_architecture_is_generated() -> None:
+    assert architecture.PICTURE.read_text() == architecture.picture(), "make docs"
+
+
+def test_every_event_is_on_the_page_of_the_python_api() -> None:
+    page = (ROOT / "docs/reference/api/events.md").read_text()
+    observe = ROOT / "src/workflow_manager/observe"
+    modules = [
+        path.stem
+        for path in observe.glob("*.py")
+        if re.search(r"^class \w+\(Event\)", path.read_text(), re.MULTILINE)
+    ]
+    assert [name for name in modules if f"::: workflow_manager.observe.{name}\n" not in page] == []
+
+
+def test_the_glossary_is_in_order_and_has_every_state() -> None:
+    page = (ROOT / "docs/reference/glossary.md").read_text()
+    words = [word.lower() for word in re.findall(r"^\*\*(.+?)\*\*: ", page, re.MULTILINE)]
+    assert words == sorted(words)
+    assert len(words) == len(re.findall(r"\n\n", page)), "each paragraph explains one word"
+    assert {state.value for state in (*BatchState, *WindowState)} <= set(words)
 
 
 def test_every_metric_is_described() -> None:
