@@ -49,6 +49,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 
 @pytest.fixture
+def wheel(installed: Path) -> Path:
+    """The built wheel."""
+    (wheel,) = (ROOT / "dist" if RELEASE else installed.parent.parent.parent / "wheel").glob("*.whl")
+    return wheel
+
+
+@pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 128 kB."""
     disk = tmp_path / "disk"

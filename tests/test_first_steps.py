@@ -1,4 +1,4 @@
-"""The first steps that the README and the tutorial tell work as written, in a shell."""
+"""The tutorials work as written, in a shell."""
 
 import re
 import subprocess
@@ -30,21 +30,6 @@ def typed(script: str, installed: Path, home: Path) -> str:
 def home(tmp_path: Path) -> Path:
     """An empty directory to begin in."""
     return tmp_path
-
-
-def test_the_first_real_run_of_the_readme(installed: Path, home: Path) -> None:
-    readme = (ROOT / "README.md").read_text().replace("/tmp/wm", str(home / "wm"))
-    section = readme.partition("## A first real run")[2].partition("## Install")[0]
-    make, run, look = re.split(r"\n(?=\.venv/bin/workflow-manager (?:run|tasks))", commands(section))
-    again = run.replace(" --dry-run", "")
-    printed = typed(
-        f"{make}\n{run}\necho STEP\n{again}\necho STEP\n{again}\necho STEP\n{look}", installed, home
-    )
-    _, first, second, tasks = printed.split("STEP\n")
-    assert "would schedule" in printed
-    assert '"event": "task.scheduled"' in first
-    assert '"event": "task.scheduled"' not in second
-    assert first.count("scheduled the intake") == tasks.count('"batch-id"') > 0
 
 
 def test_the_tutorial(installed: Path, home: Path) -> None:

@@ -1,6 +1,7 @@
 """The page on adding a queue works as written."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.command import Deployment, call
+from support.pages import blocks
 
 pytestmark = pytest.mark.end_to_end
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "add-a-task-queue.md").read_text()
@@ -57,8 +59,10 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
     assert "--file-directory" in call(installed, ["run", "--help"], beside).stdout
     deployment = Deployment(installed, tmp_path)
     deployment.put_batch("agg/2026/11/23/04/05/b")
-    queue = ("--task-queue-kind", "file", "--file-directory", str(tmp_path / "spool"))
-    outcome = call(installed, ["run", *deployment.flags(), *NOW, *queue], beside)
+    (block,) = blocks("docs/how-to/add-a-task-queue.md")
+    _, run, *queue = shlex.split(block.text.replace("/var/spool/tasks", str(tmp_path / "spool")))
+    assert queue.pop() == "…", "the flags of every run"
+    outcome = call(installed, [run, *deployment.flags(), *NOW, *queue], beside)
     assert outcome.status == 0, outcome.stderr
     assert b'"batch-id":"b"' in (tmp_path / "spool" / "intake").read_bytes()
     missing = call(installed, ["run", *deployment.flags(), *NOW, "--task-queue-kind", "file"], beside)
