@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import architecture
 from workflow_manager.cli.reference import (
     events_page,
     flags_page,
     instances_page,
+    manual_page,
     markers_page,
     messages_page,
     report_page,
@@ -71,6 +74,11 @@ def test_the_glossary_is_in_order_and_has_every_state() -> None:
     assert words == sorted(words)
     assert len(words) == len(re.findall(r"\n\n", page)), "each paragraph explains one word"
     assert {state.value for state in (*BatchState, *WindowState)} <= set(words)
+
+
+def test_the_manual_page_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert (ROOT / "docs/reference/workflow-manager.1").read_text() == manual_page(), "make docs"
 
 
 def test_every_metric_is_described() -> None:

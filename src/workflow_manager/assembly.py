@@ -16,6 +16,7 @@ from workflow_manager.config.run_config import RunConfig, configure, retry_polic
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, TASK_FLAGS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.flag_types import did_you_mean
 from workflow_manager.notices import NotificationSource
 from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
@@ -74,9 +75,13 @@ def read_flags(
         every = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
         parsed.mistakes.extend(misspelt_variables(strange, every))
     if queue and chosen and not first:
-        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
-        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), problem))
+        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), _unknown_kind(str(chosen))))
     return parsed
+
+
+def queue_kinds() -> list[str]:
+    """The kinds of queue that are installed."""
+    return registry.queue_kinds()
 
 
 def every_flag(command: str, summary: str, *more: Group) -> Flags:
@@ -103,8 +108,7 @@ def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
         ]
         return Flags(command, summary, groups)
     if not registry.is_queue_kind(kind):
-        problem = f"there is no such kind of queue; there are {', '.join(registry.queue_kinds())}"
-        raise ConfigError([Mistake(f"--{KIND}", kind, problem)])
+        raise ConfigError([Mistake(f"--{KIND}", kind, _unknown_kind(kind))])
     return _flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
 
 
@@ -149,7 +153,7 @@ class QueueCommand:
         chosen = str(values.get(KIND) or ("sqlite" if values.get("sqlite-path") else ""))
         parsed = self._flags(kinds, [chosen]).parse(arguments, environ)
         if chosen not in kinds:
-            problem = f"unknown kind of queue; there are {', '.join(kinds)}" if chosen else "is required"
+            problem = _unknown_kind(chosen) if chosen else "is required"
             parsed.mistakes.append(Mistake(f"--{KIND}", chosen, problem))
             return parsed, ""
         return parsed, chosen
@@ -287,6 +291,11 @@ def run_spec(parts: Assembly, shard: Shard = WHOLE) -> RunSpec:
         names_incomplete=config.log_level == "debug",
         shard=shard,
     )
+
+
+def _unknown_kind(kind: str) -> str:
+    kinds = registry.queue_kinds()
+    return f"unknown kind of queue; there are {', '.join(kinds)}{did_you_mean(kind, kinds)}"
 
 
 @contextmanager

@@ -75,6 +75,14 @@ class ConfigError(Exception):
         super().__init__("; ".join(map(str, self.mistakes)))
 
 
+class HelpRequested(Exception):  # noqa: N818 (nothing is wrong)
+    """The command line asks for help: for all flags of the command, or for those that are used most."""
+
+    def __init__(self, *, everything: bool) -> None:
+        super().__init__(everything)
+        self.everything = everything
+
+
 class MissingExtraError(ConfigError):
     """A URL scheme or queue kind needs libraries that are installed only with an extra."""
 

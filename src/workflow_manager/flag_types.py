@@ -4,7 +4,9 @@
 """
 
 import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 
 _UNITS = {
     "ns": 1,
@@ -121,6 +123,42 @@ def instant(text: str) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("there is no such time") from None
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Makes a flag's type that takes only these texts; they are in its attribute `choices`."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"not one of {', '.join(choices)}{did_you_mean(text, choices)}")
+        return text
+
+    parse.choices = choices  # type: ignore[attr-defined] # for help, completion and the schema of files
+    return parse
+
+
+def several_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    """Makes a flag's type that takes some of these texts, separated by commas; see `one_of`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        wanted = tuple(text.split(","))
+        for one in wanted:
+            if one not in choices:
+                raise ValueError(f"{one!r} is not one of {', '.join(choices)}{did_you_mean(one, choices)}")
+        return wanted
+
+    return parse
+
+
+def did_you_mean(text: str, choices: Iterable[str]) -> str:
+    """The end of a message on a text that is none of `choices`: the one that was probably meant, if any."""
+    close = get_close_matches(text, list(choices), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def path(text: str) -> str:
+    """The path of a file or directory: any text. Help and completion tell it from others."""
+    return text
 
 
 def at_least_one(text: str) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from difflib import get_close_matches
 from functools import cached_property
 
 from workflow_manager.assembly import KIND, Assembly, assemble, flags_of_kind
@@ -38,6 +37,7 @@ from workflow_manager.config.run_config import Given
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.flag_types import did_you_mean
 
 # These hold for the process, whatever its instances are.
 PROCESS_FLAGS = frozenset(
@@ -84,8 +84,6 @@ def read_fleet(
     known = flags_of_kind(command, summary, "", FLEET, SERVED, *more)
     process = Parsed()
     line = known.command_line(arguments, process)
-    if process.wants_help:
-        return Fleet(process)
     own = {*PROCESS_FLAGS, *(option.name for group in more for option in group.options)}
     known.take({name: text for name, text in line.items() if name in own}, environ, process)
     mistakes = process.all_mistakes()
@@ -200,9 +198,8 @@ def _chosen(
     for pattern in wanted:
         matching = set(_matching(pattern, names))
         if not matching:
-            close = get_close_matches(pattern, names, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            mistakes.append(Mistake(f"--{INSTANCE}", pattern, f"no instance has this name{meant}"))
+            problem = f"no instance has this name{did_you_mean(pattern, names)}"
+            mistakes.append(Mistake(f"--{INSTANCE}", pattern, problem))
         found |= matching
     return [instance for instance in instances if instance.name in found]
 

@@ -80,7 +80,7 @@ def test_what_a_run_could_schedule_again_is_refused(
 def test_an_action_has_to_be_named(deployment: Deployment, words: list[str]) -> None:
     outcome = markers(deployment, *words)
     assert outcome.status == 2
-    assert "expected markers list or markers prune" in outcome.stderr
+    assert "one of markers list, markers prune" in outcome.stderr
 
 
 def test_pruning_has_to_say_from_which_age(deployment: Deployment) -> None:

@@ -177,7 +177,7 @@ class TestBadInput:
             "--now='yesterday': not an RFC 3339 time",
             "--is-first='maybe': not a boolean (true or false)",
             "--push-gateway: not the URL of a Pushgateway",
-            "--task-queue-kind='carrier-pigeon': there is no such kind of queue; there are",
+            "--task-queue-kind='carrier-pigeon': unknown kind of queue; there are",
             "--ingestor-input='ftp://x/y': there is no 'ftp'",
             "_INTAKE_MAX_AGGE: unknown variable; did you mean WORKFLOW_MANAGER_INTAKE_MAX_AGE?",
         ):

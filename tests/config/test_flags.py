@@ -5,6 +5,7 @@ import pytest
 from workflow_manager import flag_types
 from workflow_manager.config.flags import Flags, Parsed, misspelt_variables, strange_variables
 from workflow_manager.config.run_flags import Group
+from workflow_manager.errors import HelpRequested
 from workflow_manager.ports import Option
 
 FLAGS = Flags(
@@ -136,14 +137,15 @@ def test_what_is_no_flag_is_refused(token: str) -> None:
     assert parse("--topic=t", token).unknown
 
 
-@pytest.mark.parametrize("token", ["-h", "--help", "-help"])
-def test_help_is_asked_for_in_three_ways(token: str) -> None:
-    assert parse(token).wants_help
+@pytest.mark.parametrize(
+    ("token", "everything"),
+    [("-h", False), ("--help", False), ("-help", False), ("--help-all", True), ("-help-all", True)],
+)
+def test_help_is_asked_for_in_several_ways(token: str, *, everything: bool) -> None:
+    with pytest.raises(HelpRequested) as request:
+        parse("--wrkers=3", token)
+    assert request.value.everything is everything
 
 
-def test_help_says_defaults_and_twins() -> None:
-    page = " ".join(FLAGS.help().split())
-    assert "usage: workflow-manager run [flags]" in page
-    assert "--age VALUE how old (default 1h; WORKFLOW_MANAGER_AGE)" in page
-    assert "--topic VALUE where to (required; WORKFLOW_MANAGER_TOPIC)" in page
-    assert "--create-topics, --make-topics make" in page
+def test_the_value_of_a_flag_is_no_request_for_help() -> None:
+    assert parse("--topic", "--help").values["topic"] == "--help"

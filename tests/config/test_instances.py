@@ -101,7 +101,7 @@ instances:
 """
     assert problems(path, text, "--wrkers=3") == [
         "--wrkers: there is no such flag",
-        "L1: unknown key 'default'; did you mean 'defaults'?",
+        "L1: unknown key 'default'; did you mean defaults?",
         "L17: instances: c: is given twice; the first is in line 16",
         (
             "L7: '-a' is not a valid name of an instance: up to 63 letters, digits, '-', '_' and '.', "
@@ -120,8 +120,8 @@ instances:
         "L7: -a: peer-validation-input: is required (or set WORKFLOW_MANAGER_PEER_VALIDATION_INPUT)",
         "L7: -a: aggregate-tasks-topic: is required (or set WORKFLOW_MANAGER_AGGREGATE_TASKS_TOPIC)",
         (
-            "L15: b: task-queue-kind='memry': there is no such kind of queue; there are aws-sns, aws-sqs, "
-            "gcp-pubsub, memory, nats, rabbitmq, redis, sqlite"
+            "L15: b: task-queue-kind='memry': unknown kind of queue; there are aws-sns, aws-sqs, "
+            "gcp-pubsub, memory, nats, rabbitmq, redis, sqlite; did you mean memory?"
         ),
         *(
             f"L16: c: {flag}: is required (or set WORKFLOW_MANAGER_{flag.replace('-', '_').upper()})"

@@ -14,7 +14,7 @@ from workflow_manager.cli.run_output import utc_now
 from workflow_manager.cli.survey_text import report_lines
 from workflow_manager.cli.surveying import Grounds, grounds_of
 from workflow_manager.config.backfill_flags import BACKFILL
-from workflow_manager.config.flags import Parsed
+from workflow_manager.config.flags import Flags, Parsed
 from workflow_manager.config.run_config import Given
 from workflow_manager.core.names import aggregate_marker, intake_marker
 from workflow_manager.core.repetition import Repetition
@@ -46,13 +46,15 @@ class Order:
     only: PlannedPass | None = None
 
 
+def flags() -> Flags:
+    """The flags of `backfill`."""
+    return Flags("backfill", SUMMARY, [BACKFILL, *every_flag("backfill", SUMMARY).groups])
+
+
 def backfill(arguments: Sequence[str]) -> int:
     """Plan, ask for confirmation, and schedule; 0 if everything planned is scheduled."""
     environ = dict(os.environ)
     parsed = read_flags("backfill", SUMMARY, arguments, environ, BACKFILL)
-    if parsed.wants_help:
-        print(every_flag("backfill", SUMMARY, BACKFILL).help(), end="")
-        return 0
     with ExitStack() as opened:
         parts = assemble(parsed, environ, utc_now(), opened)
         ground = grounds_of(parsed, parts.config, parts.buckets, utc_now())

@@ -13,7 +13,7 @@ from itertools import chain, islice
 
 from workflow_manager import flag_types
 from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags
-from workflow_manager.config.flags import Parsed
+from workflow_manager.config.flags import Flags, Parsed
 from workflow_manager.config.fleet_flags import FLEET, wants_many
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.names import MARKER_PREFIX, suffixes, validity_infix
@@ -42,6 +42,11 @@ class Finding:
     detail: str
 
 
+def flags() -> Flags:
+    """The flags of `check`."""
+    return every_flag("check", SUMMARY, OUTPUT, FLEET)
+
+
 def check(arguments: Sequence[str]) -> int:
     """Check everything, and print what was found; 0 if all can be used."""
     environ = dict(os.environ)
@@ -50,12 +55,7 @@ def check(arguments: Sequence[str]) -> int:
             parsed, findings = _check_many(arguments, environ, opened)
         else:
             parsed = read_flags("check", SUMMARY, arguments, environ, OUTPUT)
-            findings = []
-            if not parsed.wants_help:
-                findings = list(_findings(assemble(parsed, environ, datetime.now(UTC), opened)))
-    if parsed.wants_help:
-        print(every_flag("check", SUMMARY, OUTPUT, FLEET).help(), end="")
-        return 0
+            findings = list(_findings(assemble(parsed, environ, datetime.now(UTC), opened)))
     if parsed.values["json"]:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

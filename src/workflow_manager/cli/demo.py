@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from workflow_manager import flag_types
 from workflow_manager.assembly import assemble, read_flags, run_spec
 from workflow_manager.cli.sample import sample
 from workflow_manager.cli.summary import figures_table
@@ -30,7 +31,14 @@ FLAGS = Flags(
     SUMMARY,
     [
         Group(
-            "Where", (Option("directory", "an empty or new directory to work in (default a temporary one)"),)
+            "Where",
+            (
+                Option(
+                    "directory",
+                    "an empty or new directory to work in (default a temporary one)",
+                    parse=flag_types.path,
+                ),
+            ),
         )
     ],
 )
@@ -100,12 +108,14 @@ class Silence:
         """Say nothing."""
 
 
+def flags() -> Flags:
+    """The flags of `demo`."""
+    return FLAGS
+
+
 def demo(arguments: Sequence[str]) -> int:
     """Play the three passes; 0 if each did what it is meant to show."""
     parsed = FLAGS.parse(arguments, os.environ)
-    if parsed.wants_help:
-        print(FLAGS.help(), end="")
-        return 0
     if mistakes := parsed.all_mistakes():
         raise ConfigError(mistakes)
     directory = _directory(Given(parsed.values).text("directory"))

@@ -10,6 +10,7 @@ from workflow_manager.assembly import flags_without_queue, read_flags
 from workflow_manager.cli.explain_text import sentences
 from workflow_manager.cli.run_output import utc_now
 from workflow_manager.cli.surveying import grounds, range_since
+from workflow_manager.config.flags import Flags
 from workflow_manager.config.survey_flags import EXPLAIN
 from workflow_manager.core.names import BatchIds
 from workflow_manager.core.selection import Selection
@@ -32,13 +33,15 @@ MOST_FOUND = 10
 NOT_FOUND = 1
 
 
+def flags() -> Flags:
+    """The flags of `explain`."""
+    return flags_without_queue("explain", SUMMARY, EXPLAIN, usage=USAGE)
+
+
 def explain(arguments: Sequence[str]) -> int:
     """Explain the batch or window that the arguments name."""
     environ = dict(os.environ)
     parsed = read_flags("explain", SUMMARY, arguments, environ, EXPLAIN, queue=False)
-    if parsed.wants_help:
-        print(flags_without_queue("explain", SUMMARY, EXPLAIN, usage=USAGE).help(), end="")
-        return 0
     words, parsed.words = parsed.words, []
     try:
         subject = parse_subject(words, BatchIds(str(parsed.values["batch-ids"])))

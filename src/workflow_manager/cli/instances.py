@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 
 from workflow_manager.assembly import flags_of_kind
-from workflow_manager.config.flags import Flags
+from workflow_manager.config.flags import Flags, wrong_action
 from workflow_manager.config.fleet_flags import FLEET, SERVED
 from workflow_manager.config.instances_schema import example, schema
 from workflow_manager.errors import ConfigError, Mistake
@@ -17,7 +17,13 @@ instances example  prints a file to begin with
 instances schema   prints the JSON Schema of such files, for editors
 
 'list' checks the whole file, and reports all its mistakes with their line numbers."""
+ACTIONS = ("list", "example", "schema")
 FLAGS = Flags("instances", SUMMARY, [FLEET], usage="instances list|example|schema [flags]")
+
+
+def flags() -> Flags:
+    """The flags of `instances`."""
+    return FLAGS
 
 
 def instances(arguments: Sequence[str]) -> int:
@@ -25,15 +31,12 @@ def instances(arguments: Sequence[str]) -> int:
     action, *rest = arguments or [""]
     if action == "list":
         fleet = read_fleet("instances", SUMMARY, rest, os.environ)
-        if not fleet.process.wants_help:
-            print("".join(f"{instance.name}\n" for instance in fleet.instances), end="")
-            return 0
-    elif not FLAGS.parse(arguments, {}).wants_help:
-        if rest or action not in ("example", "schema"):
-            raise ConfigError([Mistake("", "", "give one of list, example and schema")])
-        print(example() if action == "example" else instances_schema(), end="")
+        print("".join(f"{instance.name}\n" for instance in fleet.instances), end="")
         return 0
-    print(FLAGS.help(), end="")
+    FLAGS.parse(arguments, {})  # may ask for help
+    if rest or action not in ACTIONS:
+        raise ConfigError([Mistake("", "", wrong_action("instances", action, ACTIONS))])
+    print(example() if action == "example" else instances_schema(), end="")
     return 0
 
 

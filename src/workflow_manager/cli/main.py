@@ -12,8 +12,9 @@ from io import TextIOWrapper
 from workflow_manager import __version__
 from workflow_manager.cli.exit_status import ExitStatus, of_signal
 from workflow_manager.cli.output import discard_output
-from workflow_manager.errors import ConfigError, Mistake, WorkflowManagerError
+from workflow_manager.errors import ConfigError, HelpRequested, Mistake, WorkflowManagerError
 
+COMPLETION = "_ARGCOMPLETE"  # set by the scripts of `completion` when they ask for words
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
     "run": "schedule what is due (also when no command is named)",
@@ -27,21 +28,23 @@ COMMANDS = {
     "instances": "list the instances of a file, or print an example or its schema",
     "sample": "fill buckets with made-up batches to try things with",
     "demo": "three passes over a made-up deployment, explained",
+    "completion": "print a script that completes words in bash, zsh or fish",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if COMPLETION in os.environ:
+        importlib.import_module("workflow_manager.cli.completion").complete(COMMANDS, os.environ)
     _open_streams()
-    if words and words[0] in ("--version", "-version"):
-        return _guarded("run", lambda more: _show(_version(more)), words[1:])
-    if words and words[0] in ("--help", "-help", "-h", "help"):
-        return _guarded("run", lambda _: _show(_help()), [])
+    if words and words[0] in ("--version", "-version", "version"):
+        return _guarded("", lambda more: _show(_version(more)), words[1:])
+    if words and words[0] in ("--help", "-help", "-h", "--help-all", "-help-all"):
+        return _guarded("", lambda _: _show(_overview()), [])
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
-    if name not in COMMANDS:
-        print(f"workflow-manager: there is no command {name!r}\n\n{_help()}", file=sys.stderr)
-        return ExitStatus.BAD_USAGE
+    if name == "help":
+        return _guarded("", _help, words)
     # Modules and pages of listings are many objects with hardly a cycle among them: to search each few
     # hundred of them would take a tenth of a short run.
     gc.set_threshold(50_000)
@@ -49,10 +52,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str, words: Sequence[str]) -> int:
+    if name not in COMMANDS:
+        raise _unknown(name)
     command: Callable[[Sequence[str]], int] = getattr(
         importlib.import_module(f"workflow_manager.cli.{name}"), name
     )
-    return command(words)
+    try:
+        return command(words)
+    except HelpRequested as request:
+        return _show(_help_page(name, everything=request.everything))
+
+
+def _help(words: Sequence[str]) -> int:
+    """The overview, or the page on the command that the first word names."""
+    everything = any(word.lstrip("-") == "help-all" for word in words)
+    names = [word for word in words if not word.startswith("-")]
+    if not names:
+        return _show(_overview())
+    if names[0] not in COMMANDS:
+        raise _unknown(names[0])
+    return _show(_help_page(names[0], everything=everything))
+
+
+def _help_page(name: str, *, everything: bool) -> str:
+    from workflow_manager.cli.help_pages import help_page  # noqa: PLC0415 (runs need no help)
+
+    return help_page(name, everything=everything).rstrip("\n")
+
+
+def _unknown(name: str) -> ConfigError:
+    from workflow_manager.flag_types import did_you_mean  # noqa: PLC0415 (as above)
+
+    known = f"there are {', '.join(COMMANDS)}"
+    return ConfigError(
+        [Mistake("", "", f"unknown command {name!r}{did_you_mean(name, COMMANDS) or f'; {known}'}")]
+    )
 
 
 def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
@@ -62,7 +96,8 @@ def _guarded(name: str, command: Callable[[Sequence[str]], int], words: Sequence
     except ConfigError as error:
         for mistake in error.mistakes:
             print(f"workflow-manager: {mistake}", file=sys.stderr)
-        print(f"See 'workflow-manager {name} --help'.", file=sys.stderr)
+        named = f" {name}" if name in COMMANDS else ""
+        print(f"See 'workflow-manager{named} --help'.", file=sys.stderr)
         return ExitStatus.BAD_USAGE
     except WorkflowManagerError as error:
         print(f"workflow-manager: {error}", file=sys.stderr)
@@ -100,13 +135,16 @@ def _version(more: Sequence[str]) -> str:
     return versions()
 
 
-def _help() -> str:
-    commands = "\n".join(f"  {name:9} {about}" for name, about in COMMANDS.items())
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {about}" for name, about in COMMANDS.items())
     return (
         "usage: workflow-manager [run] [flags]\n"
         "       workflow-manager COMMAND [flags]\n\n"
         "Schedules intake and aggregation tasks for Prio-style batch pipelines on object storage.\n\n"
         f"commands:\n{commands}\n\n"
-        "'workflow-manager COMMAND --help' lists the flags of a command.\n"
+        "'workflow-manager help COMMAND' shows examples of a command, and the flags used most;\n"
+        "'workflow-manager COMMAND --help-all' lists all flags of a command.\n"
+        "'workflow-manager demo' shows what the program does, and needs nothing else.\n"
         "'workflow-manager --version --verbose' lists the versions of all libraries."
     )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from workflow_manager.assembly import flags_without_queue, read_flags
 from workflow_manager.cli.run_output import utc_now
 from workflow_manager.cli.surveying import Grounds, grounds
+from workflow_manager.config.flags import Flags, wrong_action
 from workflow_manager.config.markers_flags import MARKERS
 from workflow_manager.config.run_config import Given
 from workflow_manager.core.names import MARKER_PREFIX
@@ -30,6 +31,7 @@ schedules tasks whose markers are pruned again: keep markers for longer than you
 USAGE = "markers list|prune [flags]"
 _LIST = "list"
 _PRUNE = "prune"
+ACTIONS = (_LIST, _PRUNE)
 
 
 class Marker(NamedTuple):
@@ -41,18 +43,20 @@ class Marker(NamedTuple):
     time: datetime
 
 
+def flags() -> Flags:
+    """The flags of `markers`."""
+    return flags_without_queue("markers", SUMMARY, MARKERS, usage=USAGE)
+
+
 def markers(arguments: Sequence[str]) -> int:
     """Run the action that the first argument names."""
     environ = dict(os.environ)
     parsed = read_flags("markers", SUMMARY, arguments, environ, MARKERS, queue=False)
-    if parsed.wants_help:
-        print(flags_without_queue("markers", SUMMARY, MARKERS, usage=USAGE).help(), end="")
-        return 0
     words, parsed.words = parsed.words, []
     given = Given(parsed.values)
     older_than = given.optional("older-than", timedelta)
     if words not in ([_LIST], [_PRUNE]):
-        problem = f"expected markers list or markers prune, not {' '.join(words)!r}"
+        problem = wrong_action("markers", " ".join(words), ACTIONS)
         raise ConfigError([*parsed.all_mistakes(), Mistake("", "", problem)])
     with ExitStack() as opened:
         ground = grounds(parsed, environ, utc_now(), opened)

@@ -1,13 +1,20 @@
-"""Writes the reference pages on flags, events, messages and reports, generated from the code: `make docs`."""
+"""Writes the reference pages on flags, events, messages and reports, generated from the code: `make docs`.
+
+It also writes the manual page.
+"""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from workflow_manager import __version__
 from workflow_manager.assembly import every_flag
 from workflow_manager.cli import instances, run_output, sample, serve, tasks
+from workflow_manager.cli.help_pages import ABOUT, full_parser
 from workflow_manager.cli.instances import instances_schema
+from workflow_manager.cli.main import COMMANDS
 from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.config.instances_schema import example
@@ -208,6 +215,24 @@ def _events() -> Iterator[type[Event]]:
     yield from sorted((kind for kind in kinds if "name" in vars(kind)), key=lambda kind: kind.name)
 
 
+def manual_page() -> str:
+    """The manual page, in the language of man(7): all commands with all their flags."""
+    from argparse_manpage.manpage import Manpage  # noqa: PLC0415 (for whoever generates the page only)
+
+    os.environ["COLUMNS"] = "80"  # argparse wraps for a terminal otherwise
+    lines = str(Manpage(full_parser(COMMANDS, COMMANDS), format="single-commands-section")).splitlines()
+    start = lines.index(".SH SYNOPSIS")
+    return "\n".join(
+        [
+            f'.TH WORKFLOW\\-MANAGER 1 "" "workflow\\-manager {__version__}" "User Commands"',
+            '.\\" Names of flags and variables are not to be broken, nor lines of examples stretched.',
+            *(".nh", ".ad l", ".SH NAME", f"workflow\\-manager \\- {ABOUT[0].lower()}{ABOUT[1:-1]}"),
+            *lines[start:],
+            "",
+        ]
+    )
+
+
 def main() -> None:
     """Write the pages into the directory that is named on the command line."""
     directory = Path(sys.argv[1])
@@ -218,6 +243,7 @@ def main() -> None:
     (directory / "status.md").write_text(status_page())
     (directory / "markers.md").write_text(markers_page())
     (directory / "run-report.md").write_text(report_page())
+    (directory / "workflow-manager.1").write_text(manual_page())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from workflow_manager.cli.run_output import (
     terminal_logs,
     utc_now,
 )
+from workflow_manager.config.flags import Flags
 from workflow_manager.config.fleet_flags import FLEET, wants_many
 from workflow_manager.config.run_config import RunConfig
 from workflow_manager.core.report import RunReport
@@ -28,6 +29,11 @@ from workflow_manager.flag_types import written
 from workflow_manager.observe.stop_events import RunGivenUp
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Observer
+
+
+def flags() -> Flags:
+    """The flags of `run`."""
+    return every_flag("run", SUMMARY, OUTPUT, FLEET)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -38,9 +44,6 @@ def run(arguments: Sequence[str]) -> int:
 
         return run_many(arguments, environ)
     parsed = read_flags("run", SUMMARY, arguments, environ, OUTPUT)
-    if parsed.wants_help:
-        print(every_flag("run", SUMMARY, OUTPUT, FLEET).help(), end="")
-        return ExitStatus.DONE
     with ExitStack() as opened:
         parts = assemble(parsed, environ, utc_now(), opened)
         config = parts.config

@@ -9,14 +9,12 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
-from workflow_manager.assembly import every_flag
 from workflow_manager.cli.allocator import share_one_arena
 from workflow_manager.cli.cpu import one_cpu
 from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.interrupts import interruptible
 from workflow_manager.cli.output import discard_output
 from workflow_manager.cli.run_output import OUTPUT, SUMMARY, deliver_metrics, logs, run_document
-from workflow_manager.config.fleet_flags import FLEET
 from workflow_manager.config.run_config import Given, RunConfig
 from workflow_manager.core.report import RunReport
 from workflow_manager.flag_types import written
@@ -36,9 +34,6 @@ REQUESTS = {"listing": 64, "publishing": 64, "marking": 96}  # in flight, in all
 def run_many(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do one pass over each instance; the exit status is the worst of theirs."""
     fleet = read_fleet("run", SUMMARY, arguments, environ, OUTPUT)
-    if fleet.process.wants_help:
-        print(every_flag("run", SUMMARY, OUTPUT, FLEET).help(), end="")
-        return ExitStatus.DONE
     given = Given(fleet.process.values)
     if not given.get("no-malloc-tuning", bool):
         share_one_arena()

@@ -64,13 +64,15 @@ _PLACES = {
 Progress = Callable[[Iterable[SampleObject]], Iterable[SampleObject]]
 
 
+def flags() -> Flags:
+    """The flags of `sample`."""
+    return FLAGS
+
+
 def sample(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
     """Write the objects of each bucket that a URL is given for; `environ` stands in for the process's."""
     environ = dict(os.environ) if environ is None else environ
     parsed = FLAGS.parse(arguments, environ)
-    if parsed.wants_help:
-        print(FLAGS.help(), end="")
-        return 0
     with ExitStack() as opened:
         mistakes = parsed.all_mistakes()
         stores = open_stores(parsed, environ, opened, mistakes)

@@ -15,7 +15,7 @@ from workflow_manager import flag_types
 from workflow_manager.assembly import every_flag
 from workflow_manager.cli.allocator import share_one_arena
 from workflow_manager.cli.cpu import one_cpu
-from workflow_manager.cli.exit_status import ExitStatus, of_signal
+from workflow_manager.cli.exit_status import of_signal
 from workflow_manager.cli.run_output import deliver_metrics, logs
 from workflow_manager.config.flags import Flags
 from workflow_manager.config.fleet_flags import FLEET, SERVED
@@ -86,13 +86,15 @@ FLAGS = Flags("serve", SUMMARY, [FLEET, SERVED, SERVE])
 _METRICS_KIND = "text/plain; version=0.0.4; charset=utf-8"
 
 
+def flags() -> Flags:
+    """The flags of `serve`."""
+    return every_flag("serve", SUMMARY, FLEET, SERVED, SERVE)
+
+
 def serve(arguments: Sequence[str]) -> int:
     """Serve until a signal comes; its exit status."""
     environ = dict(os.environ)
     fleet = read_fleet("serve", SUMMARY, arguments, environ, SERVE)
-    if fleet.process.wants_help:
-        print(every_flag("serve", SUMMARY, FLEET, SERVED, SERVE).help(), end="")
-        return ExitStatus.DONE
     given = Given(fleet.process.values)
     if not given.get("no-malloc-tuning", bool):
         share_one_arena()

@@ -11,6 +11,7 @@ from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.run_output import utc_now
 from workflow_manager.cli.survey_text import report_lines
 from workflow_manager.cli.surveying import grounds, range_since
+from workflow_manager.config.flags import Flags
 from workflow_manager.config.survey_flags import STATUS
 from workflow_manager.survey.as_json import report_json
 from workflow_manager.survey.findings import SurveyReport
@@ -23,13 +24,15 @@ of a run; queue flags are accepted but not required. Writes nothing.
 Exits with status 1 if the buckets could not be read completely, and with 4 if --fail-on finds something."""
 
 
+def flags() -> Flags:
+    """The flags of `status`."""
+    return flags_without_queue("status", SUMMARY, STATUS)
+
+
 def status(arguments: Sequence[str]) -> int:
     """Survey the range that the flags select, and print the findings."""
     environ = dict(os.environ)
     parsed = read_flags("status", SUMMARY, arguments, environ, STATUS, queue=False)
-    if parsed.wants_help:
-        print(flags_without_queue("status", SUMMARY, STATUS).help(), end="")
-        return 0
     with ExitStack() as opened:
         ground = grounds(parsed, environ, utc_now(), opened)
         period = range_since(parsed, ground.rules, ground.period)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from workflow_manager import flag_types
 from workflow_manager.assembly import KIND, QueueCommand, open_queue
 from workflow_manager.cli import task_actions
+from workflow_manager.config.flags import Flags, wrong_action
 from workflow_manager.config.run_config import Given, retry_policy
 from workflow_manager.config.run_flags import GROUPS, RETRY_FLAGS, Group
 from workflow_manager.errors import ConfigError, Mistake
@@ -29,7 +30,7 @@ _PULL = "pull"
 _ACK = "ack"
 _STATS = "stats"
 _REDRIVE = "redrive"
-_ACTIONS = (_STATS, _LIST, _REDRIVE, _PULL, _ACK)
+ACTIONS = (_STATS, _LIST, _REDRIVE, _PULL, _ACK)
 _TOPICS = ("intake-tasks-topic", "aggregate-tasks-topic")
 
 
@@ -89,12 +90,14 @@ COMMAND = QueueCommand(
 )
 
 
+def flags() -> Flags:
+    """The flags of `tasks`."""
+    return COMMAND.every_flag()
+
+
 def tasks(arguments: Sequence[str]) -> int:
     """Run the action that the first argument names; 0, or 1 if any part of it failed."""
     parsed, kind = COMMAND.read(arguments, os.environ)
-    if parsed.wants_help:
-        print(COMMAND.every_flag().help(), end="")
-        return 0
     action, *ack_ids = parsed.words or [""]
     parsed.words = []
     given = Given(parsed.values)
@@ -134,9 +137,8 @@ def _act(actions: task_actions.TaskActions, action: str, ack_ids: Sequence[str],
 
 
 def _mistakes(action: str, ack_ids: Sequence[str], given: Given) -> list[Mistake]:
-    if action not in _ACTIONS:
-        known = ", ".join(f"tasks {name}" for name in _ACTIONS)
-        return [Mistake("", "", f"unknown action {action!r}; use one of: {known}")]
+    if action not in ACTIONS:
+        return [Mistake("", "", wrong_action("tasks", action, ACTIONS))]
     mistakes = []
     needed = {_PULL: ("topic",), _REDRIVE: ("from", "to")}.get(action, ())
     mistakes += [

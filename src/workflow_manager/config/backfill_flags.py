@@ -6,12 +6,6 @@ from workflow_manager.config.survey_flags import SELECTED
 from workflow_manager.ports import Option
 
 
-def _only(text: str) -> str:
-    if text not in ("intake", "aggregate"):
-        raise ValueError("not one of intake, aggregate")
-    return text
-
-
 def _reason(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must be printable text on one line")
@@ -19,7 +13,7 @@ def _reason(text: str) -> str:
 
 
 BACKFILL = Group(
-    "What to schedule",
+    "What to backfill",
     (
         Option(
             "from",
@@ -32,7 +26,11 @@ BACKFILL = Group(
             parse=flag_types.moment,
         ),
         SELECTED,
-        Option("only", "schedule only intake or only aggregate tasks", parse=_only),
+        Option(
+            "only",
+            "schedule only intake or only aggregate tasks",
+            parse=flag_types.one_of("intake", "aggregate"),
+        ),
         Option(
             "again",
             "publish again the tasks that already have markers, and no others; requires --reason",

@@ -1,8 +1,8 @@
-"""Flags in Go's syntax, each with a twin in the environment, and the help on them.
+"""Flags in Go's syntax, each with a twin in the environment.
 
 Go's syntax, which existing deployments use: one or two dashes, `--flag value` or
 `--flag=value`; a switch stands alone or takes `=true` or `=false`; an empty value means
-"not given". argparse takes none of the last three, so that it only formats the help.
+"not given". argparse takes none of the last three, so it only formats help and completes words.
 """
 
 import re
@@ -12,10 +12,13 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from workflow_manager.config.run_flags import Group
-from workflow_manager.errors import Mistake
+from workflow_manager.errors import HelpRequested, Mistake
+from workflow_manager.flag_types import did_you_mean
 from workflow_manager.ports import Option
 
 PROGRAM = "workflow-manager"
+HELP_ALL = "help-all"
+HELP = frozenset({"h", "help", HELP_ALL})
 _VARIABLE_PREFIX = "WORKFLOW_MANAGER_"
 # What Kubernetes sets for each Service in the namespace, here for those whose names begin with ours
 # (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
@@ -45,7 +48,6 @@ class Parsed:
     words: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     unknown: list[Mistake] = field(default_factory=list)
-    wants_help: bool = False
 
     def all_mistakes(self) -> list[Mistake]:
         """Everything that is wrong with the command line."""
@@ -87,10 +89,10 @@ class Flags:
     """The flags of one command."""
 
     def __init__(self, command: str, summary: str, groups: Sequence[Group], usage: str = "") -> None:
-        self._command = command
-        self._summary = summary
+        self.command = command
+        self.summary = summary
         self.groups = groups
-        self._usage = usage or f"{command} [flags]"
+        self.usage = usage or f"{command} [flags]"
         self._options: dict[str, Option] = {}
         for group in groups:
             for option in group.options:
@@ -98,12 +100,18 @@ class Flags:
                     self._options[name] = option
 
     def parse(self, arguments: Sequence[str], environ: Mapping[str, str]) -> Parsed:
-        """Read a command line, and the environment for the flags that it leaves out."""
+        """Read a command line, and the environment for the flags that it leaves out.
+
+        Raises HelpRequested if the command line asks for help, whatever else it says.
+        """
         parsed = Parsed()
         return self.take(self.command_line(arguments, parsed), environ, parsed)
 
     def command_line(self, arguments: Sequence[str], parsed: Parsed) -> dict[str, FlagText]:
-        """What a command line gives, by flag; words and mistakes are noted in `parsed`."""
+        """What a command line gives, by flag; words and mistakes are noted in `parsed`.
+
+        Raises HelpRequested, as `parse` does.
+        """
         texts = self._texts(list(arguments), parsed)
         return {name: FlagText(f"--{name}", tuple(given)) for name, given in texts.items()}
 
@@ -145,9 +153,9 @@ class Flags:
                 parsed.words.append(token)
                 continue
             name, equals, value = token.removeprefix("-").removeprefix("-").partition("=")
-            if name in ("h", "help"):
-                parsed.wants_help = True
-            elif (option := self._options.get(name)) is None:
+            if name in HELP:
+                raise HelpRequested(everything=name == HELP_ALL)
+            if (option := self._options.get(name)) is None:
                 parsed.unknown.append(self._unknown(token, name))
                 if not equals:
                     _drop_value(arguments)
@@ -202,28 +210,6 @@ class Flags:
             environment_twin(name): environment_twin(option.name) for name, option in self._options.items()
         }
 
-    def help(self) -> str:
-        """The page that `--help` prints."""
-        import argparse  # noqa: PLC0415 (only help needs it, and every run would pay for it)
-
-        parser = argparse.ArgumentParser(
-            prog=f"{PROGRAM} {self._command}",
-            usage=f"{PROGRAM} {self._usage}",
-            description=self._summary,
-            add_help=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        for title, options in self.groups:
-            group = parser.add_argument_group(title)
-            for option in options:
-                names = [f"--{name}" for name in (option.name, *option.aliases)]
-                about = _about(option).replace("%", "%%")
-                if option.is_switch:
-                    group.add_argument(*names, action="store_true", help=about)
-                else:
-                    group.add_argument(*names, metavar="VALUE", help=about)
-        return parser.format_help()
-
 
 def _drop_value(arguments: list[str]) -> None:
     """Leave out what is most likely the value of an unknown flag: one mistake is enough."""
@@ -239,13 +225,9 @@ def _value_behind_a_space(flag: str, arguments: list[str]) -> Iterator[Mistake]:
         yield Mistake(f"{flag} {value}", "", problem)
 
 
-def _about(option: Option) -> str:
-    notes = []
-    if option.required:
-        notes.append("required")
-    if option.repeatable:
-        notes.append("may be repeated")
-    if option.default and option.default != "false":
-        notes.append(f"default {option.default}")
-    notes.append(environment_twin(option.name))
-    return f"{option.help} ({'; '.join(notes)})"
+def wrong_action(command: str, word: str, actions: Sequence[str]) -> str:
+    """What to say where a command's first word is none of its actions."""
+    known = ", ".join(f"{command} {name}" for name in actions)
+    if not word:
+        return f"give one of {known}"
+    return f"unknown action {word!r}: not one of {known}{did_you_mean(word, actions)}"

@@ -47,12 +47,6 @@ def shard_of_pod(count: int, completion_index: str, pod_name: str) -> Shard | No
     return Shard(int(text), count) if text.isdecimal() and int(text) < count else None
 
 
-def _by(text: str) -> str:
-    if text not in (BY_INSTANCE, BY_AGGREGATION):
-        raise ValueError(f"not one of {BY_INSTANCE}, {BY_AGGREGATION}")
-    return text
-
-
 def _interval(text: str) -> timedelta:
     value = flag_types.duration(text)
     if value < timedelta(seconds=1):
@@ -63,7 +57,7 @@ def _interval(text: str) -> timedelta:
 FLEET = Group(
     "Many instances",
     (
-        Option(CONFIG, "YAML file with the flags of many instances"),
+        Option(CONFIG, "YAML file with the flags of many instances", parse=flag_types.path),
         Option(
             INSTANCE,
             "only the instances with these names; separated by commas; * stands for any characters",
@@ -76,7 +70,12 @@ FLEET = Group(
             "or the end of the pod's name",
             parse=flag_types.at_least_one,
         ),
-        Option(SHARD_BY, "what to share out: instance or aggregation", BY_INSTANCE, _by),
+        Option(
+            SHARD_BY,
+            "what to share out: instance or aggregation",
+            BY_INSTANCE,
+            flag_types.one_of(BY_INSTANCE, BY_AGGREGATION),
+        ),
     ),
 )
 # Keys of the file that only `serve` uses; other commands take and ignore them.

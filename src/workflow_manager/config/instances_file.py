@@ -13,14 +13,14 @@ through the same parsers as flags on the command line: `no` is no boolean here, 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from workflow_manager.errors import ConfigError, MissingExtraError, Mistake
+from workflow_manager.flag_types import did_you_mean
 
 if TYPE_CHECKING:
     from yaml import MappingNode, Node
@@ -89,7 +89,7 @@ class _Reader:
             elif key == INSTANCES:
                 self._read_instances(node)
             else:
-                self._mistake(line, f"unknown key {key!r}{_meant(key, (DEFAULTS, INSTANCES))}")
+                self._mistake(line, f"unknown key {key!r}{did_you_mean(key, (DEFAULTS, INSTANCES))}")
         if not self._found.instances and not self._found.mistakes:
             self._mistake(1, f"names no instances; list them under '{INSTANCES}:'")
 
@@ -186,8 +186,3 @@ class _Reader:
 
     def _mistake(self, line: int, problem: str, *names: str) -> None:
         self._found.mistakes.append(Mistake(self._found.place(line, *names), "", problem))
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,6 +1,6 @@
 """The flags of a run, in the groups that `--help` shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -39,16 +39,6 @@ def _lease_duration(text: str) -> timedelta:
     if duration.total_seconds() > LONGEST:
         raise ValueError("longer than 1h: other runs ignore such a lease, as it looks like a wrong clock's")
     return duration
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"not one of {', '.join(choices)}")
-        return text
-
-    parse.choices = choices  # type: ignore[attr-defined] # for the schema of files of instances
-    return parse
 
 
 BUCKET_FLAGS = Group(
@@ -103,7 +93,7 @@ _WINDOWS = Group(
             "batch-ids",
             "batch IDs to accept: uuid, or any (facilitator workers crash on an ID that is not a UUID)",
             "uuid",
-            _one_of("uuid", "any"),
+            flag_types.one_of("uuid", "any"),
         ),
         Option(
             "now",
@@ -146,18 +136,22 @@ _OUTPUT = Group(
         ),
         Option("k8s-namespace", "grouping key `locality` of pushed metrics; field of log lines"),
         Option("ingestor-label", "grouping key `ingestor` of pushed metrics; field of log lines"),
-        Option("metrics-file", "file to write the metrics to, for node-exporter's textfile collector"),
+        Option(
+            "metrics-file",
+            "file to write the metrics to, for node-exporter's textfile collector",
+            parse=flag_types.path,
+        ),
         Option(
             "log-level",
             "least severity to log: debug, info, warning or error",
             "info",
-            _one_of("debug", "info", "warning", "error"),
+            flag_types.one_of("debug", "info", "warning", "error"),
         ),
         Option(
             "log-format",
             "json, text, or auto: text on a terminal and JSON elsewhere",
             "auto",
-            _one_of("auto", "json", "text"),
+            flag_types.one_of("auto", "json", "text"),
         ),
     ),
 )
@@ -219,8 +213,8 @@ _PROCESS = Group(
             flag_types.boolean,
             is_switch=True,
         ),
-        Option("cpuprofile", "file to write a CPU profile to"),
-        Option("memprofile", "file to write a memory profile to"),
+        Option("cpuprofile", "file to write a CPU profile to", parse=flag_types.path),
+        Option("memprofile", "file to write a memory profile to", parse=flag_types.path),
     ),
 )
 # The flags of each bucket: its URL, and the role to use it with.

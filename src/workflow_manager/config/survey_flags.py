@@ -6,14 +6,6 @@ from workflow_manager.ports import Option
 
 FAIL_ON = ("missed", "left-out", "too-old")
 
-
-def _fail_on(text: str) -> tuple[str, ...]:
-    wanted = tuple(text.split(","))
-    if unknown := [one for one in wanted if one not in FAIL_ON]:
-        raise ValueError(f"{unknown[0]!r} is not one of {', '.join(FAIL_ON)}")
-    return wanted
-
-
 SINCE = Option(
     "since", "how far back to look: a duration such as 3d or 8h, or an RFC 3339 time", "3d", flag_types.moment
 )
@@ -34,7 +26,7 @@ STATUS = Group(
         Option(
             "fail-on",
             "exit with status 4 if any of these is found: missed, left-out, too-old (comma-separated)",
-            parse=_fail_on,
+            parse=flag_types.several_of(*FAIL_ON),
         ),
     ),
 )
