@@ -19,7 +19,7 @@ import pytest
 
 from serving import serving
 from support.command import Deployment, installed_with
-from support.pages import ROOT, Block, blocks, pages
+from support.markdown_pages import ROOT, Block, blocks, pages
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
@@ -256,6 +256,21 @@ def test_every_mark_is_true_to_its_word() -> None:
 def test_the_tests_elsewhere_read_their_pages() -> None:
     for page, test in ELSEWHERE.items():
         assert Path(page).name in (ROOT / test).read_text()
+
+
+def test_commands_in_sentences_and_their_flags_exist() -> None:
+    reference = (ROOT / "docs/reference/flags.md").read_text()
+    commands = {*re.findall(r"^## (\w+)$", reference, re.MULTILINE), "demo", "check", "completion", "help"}
+    flags = {*re.findall(r"^\| `(--[\w-]+)", reference, re.MULTILINE), "--help", "--help-all", "--version"}
+    flags |= {"--verbose", "--file-directory"}  # the latter is that of the page on adding a queue
+    found = 0
+    for page in pages():
+        for code in re.findall(r"`workflow-manager ([^`]+)`", (ROOT / page).read_text()):
+            words = re.findall(r"[\w-]+", code)
+            assert words[0].startswith("-") or words[0] in commands | {"COMMAND"}, f"{page}: {code}"
+            assert set(re.findall(r"(?<!\w)--[a-z][\w-]+", code)) <= flags, f"{page}: {code}"
+            found += 1
+    assert found > 20
 
 
 def test_figures() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.command import Deployment, call
-from support.pages import blocks
+from support.markdown_pages import blocks
 
 pytestmark = pytest.mark.end_to_end
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "add-a-task-queue.md").read_text()
@@ -56,7 +56,7 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
     ]
     subprocess.run(pip, check=True)
     beside = {"PYTHONPATH": str(site)}
-    assert "--file-directory" in call(installed, ["run", "--help"], beside).stdout
+    assert "--file-directory" in call(installed, ["run", "--help-all"], beside).stdout
     deployment = Deployment(installed, tmp_path)
     deployment.put_batch("agg/2026/11/23/04/05/b")
     (block,) = blocks("docs/how-to/add-a-task-queue.md")

@@ -1,5 +1,6 @@
 """The page on a peer that was down: its story, played through the command line on each kind of store."""
 
+import html
 import json
 import os
 import re
@@ -64,6 +65,7 @@ class Story:
         return subprocess.run(
             [str(self.command), *words],
             env={**os.environ, **self.environ, **twins},
+            cwd=self.directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -156,6 +158,28 @@ def test_the_commands_of_the_page_do_what_it_says(story: Story) -> None:
     }
     assert summed == uploaded, "every batch is summed whose window is over"
     assert uploaded <= {message["batch-id"] for message in story.messages("intake")}
+
+
+def test_the_status_page_says_what_the_page_says_that_it_does(story: Story) -> None:
+    line = "workflow-manager status --since 2026-11-16T00:00:00Z --html status.html"
+    assert story.call(line).returncode == 0
+    (expected,) = re.findall(r"```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert (
+        "".join(f"{line}\n" for line in attention((story.directory / "status.html").read_text())) == expected
+    )
+    for command in re.findall(r"^workflow-manager backfill .* --only .*", expected, re.MULTILINE):
+        done = story.call(f"{command} --yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+    story.call(line)
+    left = attention((story.directory / "status.html").read_text())
+    assert [text for text in left if " were missed" in text or "too old" in text] == []
+
+
+def attention(page: str) -> list[str]:
+    """What the page says that needs attention: sentences and commands."""
+    top = page.partition('<ol class="todo">')[2].partition("</ol>")[0]
+    texts = re.split(r"</?(?:li|p|div|code)\b[^>]*>", top)
+    return [" ".join(html.unescape(text).split()) for text in texts if text.strip()]
 
 
 def test_before_the_peer_is_mended_scripts_see_what_is_wrong(story: Story) -> None:

@@ -196,7 +196,11 @@ def assemble(
 
 
 def assemble_buckets(
-    parsed: Parsed, environ: Mapping[str, str], clock_time: datetime, opened: ExitStack
+    parsed: Parsed,
+    environ: Mapping[str, str],
+    clock_time: datetime,
+    opened: ExitStack,
+    shared: dict[object, object] | None = None,
 ) -> tuple[RunConfig, Buckets[ObjectStore]]:
     """The configuration and the buckets for a command that uses no queue; see `assemble`."""
     mistakes = parsed.all_mistakes()
@@ -205,7 +209,7 @@ def assemble_buckets(
         config = configure(parsed.values, clock_time)
     except ConfigError as error:
         mistakes.extend(error.mistakes)
-    stores = open_stores(parsed, environ, opened, mistakes)
+    stores = open_stores(parsed, environ, opened, mistakes, shared)
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config, Buckets(*stores.values())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from workflow_manager.assembly import KIND, Assembly, assemble, flags_of_kind
+from workflow_manager.assembly import KIND, Assembly, assemble, every_flag, flags_of_kind
 from workflow_manager.config.flags import (
     Flags,
     FlagText,
@@ -34,10 +34,11 @@ from workflow_manager.config.fleet_flags import (
 )
 from workflow_manager.config.instances_file import DEFAULTS, Entry, InstancesFile, read_instances_file
 from workflow_manager.config.run_config import Given
-from workflow_manager.config.run_flags import Group
+from workflow_manager.config.run_flags import BUCKETS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.flag_types import did_you_mean
+from workflow_manager.survey.commands import quoted
 
 # These hold for the process, whatever its instances are.
 PROCESS_FLAGS = frozenset(
@@ -78,14 +79,24 @@ class Fleet:
 
 
 def read_fleet(
-    command: str, summary: str, arguments: Sequence[str], environ: Mapping[str, str], *more: Group
+    command: str,
+    summary: str,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *more: Group,
+    queue: bool = True,
+    words: bool = False,
 ) -> Fleet:
-    """The instances that a command line chooses; raises ConfigError with every mistake in all of them."""
+    """The instances that a command line chooses; raises ConfigError with every mistake in all of them.
+
+    For a command that uses no `queue`, instances need not have one. A command may take `words`.
+    """
     known = flags_of_kind(command, summary, "", FLEET, SERVED, *more)
     process = Parsed()
     line = known.command_line(arguments, process)
     own = {*PROCESS_FLAGS, *(option.name for group in more for option in group.options)}
     known.take({name: text for name, text in line.items() if name in own}, environ, process)
+    taken, process.words = (process.words, []) if words else ([], process.words)
     mistakes = process.all_mistakes()
     path = Given(process.values).text(CONFIG)
     if not path:
@@ -94,14 +105,15 @@ def read_fleet(
         file = read_instances_file(path, environ)
     except ConfigError as error:
         raise ConfigError([*mistakes, *error.mistakes]) from error
-    reading = _Reading(command, known, own, file, environ)
+    reading = _Reading(command, known, own, file, environ, queue=queue)
     mistakes += misspelt_variables(strange_variables(environ, known), known)
     instances = [reading.instance(name, line) for name in file.instances]
     mistakes += [*file.mistakes, *reading.mistakes, *_shared_buckets(instances)]
     chosen = _chosen(instances, Given(process.values).optional(INSTANCE, tuple) or (), mistakes)
     share = _share(Given(process.values), environ, mistakes)
     if mistakes:
-        raise ConfigError(mistakes)
+        raise ConfigError(dict.fromkeys(mistakes))
+    process.words = taken
     by_aggregation = process.values.get(SHARD_BY) == BY_AGGREGATION
     ours = [one for one in chosen if by_aggregation or share.owns(one.name)]
     return Fleet(process, tuple(ours), share, by_aggregation=by_aggregation)
@@ -124,11 +136,24 @@ def open_instance(
         raise instance.located(error) from error
 
 
+def target_flags(fleet: Fleet, instance: str) -> str:
+    """The flags that make a command work on one instance of the file, for people to copy."""
+    path = Given(fleet.process.values).text(CONFIG)
+    return f"--{CONFIG} {quoted(path)} --{INSTANCE} {quoted(instance)}"
+
+
 class _Reading:
     """Turns what the file gives for each instance into values, and notes down the mistakes."""
 
     def __init__(
-        self, command: str, known: Flags, own: set[str], file: InstancesFile, environ: Mapping[str, str]
+        self,
+        command: str,
+        known: Flags,
+        own: set[str],
+        file: InstancesFile,
+        environ: Mapping[str, str],
+        *,
+        queue: bool,
     ) -> None:
         self.mistakes: list[Mistake] = []
         self._command = command
@@ -136,6 +161,7 @@ class _Reading:
         self._own = own
         self._file = file
         self._environ = environ
+        self._queue = queue
         self._kinds: dict[str, Flags] = {}
         self._defaults = self._texts(DEFAULTS, file.defaults)
 
@@ -175,11 +201,30 @@ class _Reading:
         return texts
 
     def _flags_of(self, given: Mapping[str, FlagText]) -> Flags:
+        if not self._queue:
+            return self._without_queue
         kind = given[KIND].texts[-1] if KIND in given else ""
         kind = kind or self._environ.get(environment_twin(KIND), "")
         if kind not in self._kinds:
             self._kinds[kind] = flags_of_kind(self._command, "", kind, FLEET, SERVED) if kind else self._run
         return self._kinds[kind]
+
+    @cached_property
+    def _without_queue(self) -> Flags:
+        """The flags of an instance of which only the buckets are used: none of its queue is required."""
+        buckets = {flag for flag, _ in BUCKETS}
+        groups = every_flag(self._command, "", FLEET, SERVED).groups
+        return Flags(
+            self._command,
+            "",
+            [
+                Group(
+                    title,
+                    tuple(replace(one, required=one.required and one.name in buckets) for one in options),
+                )
+                for title, options in groups
+            ],
+        )
 
     @cached_property
     def _run(self) -> Flags:

@@ -141,3 +141,49 @@ def test_what_the_queue_refuses_is_told_and_can_be_done_later(deployment: Deploy
     deployment.database.rmdir()
     assert backfill(deployment, *RANGE, "--yes").status == 0
     assert published(deployment) == 3
+
+
+def test_what_was_published_again_for_the_same_reason_is_told(deployment: Deployment) -> None:
+    backfill(deployment, *RANGE, "--yes")
+    again = (*RANGE, "--again", "--reason=queue purged", "--yes")
+    assert backfill(deployment, *again).stdout.splitlines()[-1] == (
+        "scheduled 2 intake tasks and 1 aggregation task"
+    )
+    assert backfill(deployment, *again).stdout.splitlines()[-1] == (
+        "scheduled 0 intake tasks and 0 aggregation tasks; 3 already published again for this reason"
+    )
+    one = backfill(deployment, f"--marker={MISSED}", "--again", "--reason=queue purged", "--yes")
+    assert (one.status, "already published again for this reason" in one.stdout) == (0, True)
+    assert published(deployment) == 6
+
+
+def test_a_marker_that_is_not_there_is_a_failure(deployment: Deployment) -> None:
+    for marker in (MISSED, f"task-markers/intake-agg-2026-11-22-09-00-{ID.format(0)}"):
+        outcome = backfill(deployment, f"--marker={marker}", "--again", "--reason=x", "--yes")
+        assert outcome.status == 1
+        assert "not planned: there is no marker" in outcome.stdout
+    assert published(deployment) == 0
+
+
+def test_a_window_that_begins_before_the_range_is_told(deployment: Deployment) -> None:
+    outcome = backfill(deployment, "--from=2026-11-22T09:01:00Z", "--to=0h", "--yes")
+    assert outcome.status == 0
+    assert (
+        "not planned: window 2026-11-22 08:00 to 2026-11-22 16:00 of 'agg': it begins before the range"
+        in outcome.stdout.splitlines()
+    )
+    assert published(deployment) == 1
+
+
+def test_a_window_is_scheduled_in_spite_of_an_overlap_where_runs_do_that(deployment: Deployment) -> None:
+    backfill(deployment, *RANGE, "--yes", "--aggregation-period=1h")
+    refused = backfill(deployment, *RANGE, "--yes")
+    assert "it overlaps a scheduled window" in refused.stdout
+    allowed = backfill(deployment, *RANGE, "--yes", "--allow-overlapping-windows")
+    assert allowed.stdout.splitlines()[-1] == "scheduled 0 intake tasks and 1 aggregation task"
+
+
+def test_a_misspelt_aggregation_is_told(deployment: Deployment) -> None:
+    outcome = backfill(deployment, *RANGE, "--yes", "--aggregation-id=egg", "--aggregation-id=a*")
+    assert outcome.stderr.splitlines()[0] == "workflow-manager: --aggregation-id=egg: matches no aggregation"
+    assert "a*" not in outcome.stderr

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from support.command import Deployment, Outcome, call
+from workflow_manager.survey.explanation_schema import EXPLAIN_SCHEMA
 
 NOW = "2026-11-23T04:20:00Z"
 WINDOWS = ("--aggregation-period=8h", "--grace-period=4h", f"--now={NOW}")
@@ -32,6 +34,7 @@ def explain(deployment: Deployment, *words: str) -> Outcome:
 
 def as_json(deployment: Deployment, *words: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(explain(deployment, "--json", *words).stdout)
+    assert list(Draft202012Validator(EXPLAIN_SCHEMA).iter_errors(found)) == []
     return found
 
 
@@ -133,3 +136,63 @@ def test_nothing_to_explain_is_a_mistake(deployment: Deployment) -> None:
     outcome = explain(deployment)
     assert outcome.status == 2
     assert "name an object, a batch ID, a marker" in outcome.stderr
+
+
+def test_a_malformed_name_is_told_as_it_was_given_with_the_buckets_that_have_it(
+    deployment: Deployment,
+) -> None:
+    name = "agg/2026/11/22/17/61/x.batch"
+    deployment.put("ingestion", name)
+    outcome = explain(deployment, name)
+    assert outcome.stdout.splitlines()[:2] == [
+        f"'{name}' is malformed: no minute follows the hour.",
+        "It is in the ingestion bucket.",
+    ]
+    (found,) = as_json(deployment, name)
+    assert (found["kind"], found["name"], found["buckets"]) == ("malformed", name, ["ingestion"])
+    assert "No bucket has an object with this name." in explain(deployment, f"{name}x").stdout
+
+
+def test_the_url_of_an_object_is_taken_as_its_name(deployment: Deployment) -> None:
+    add(deployment, "2026/11/22/17/05", ID)
+    key = f"agg/2026/11/22/17/05/{ID}.batch"
+    url = f"file://{deployment.directory}/ingestion/{key}"
+    assert explain(deployment, url).stdout == explain(deployment, key).stdout
+    elsewhere = explain(deployment, f"gs://elsewhere/{key}")
+    assert elsewhere.status == 2
+    assert "is not an object in one of the buckets" in elsewhere.stderr
+
+
+def test_an_aggregation_that_is_not_there_is_probably_misspelt(deployment: Deployment) -> None:
+    add(deployment, "2026/11/22/17/05", ID)
+    assert "has no aggregation 'egg'; check its spelling" in explain(deployment, "egg", "202611221600").stdout
+    assert "spelling" not in explain(deployment, "agg", "202611221600").stdout
+
+
+def test_a_window_that_overlaps_a_scheduled_one_is_refused_and_has_no_command(deployment: Deployment) -> None:
+    add(deployment, "2026/11/22/17/05", ID)
+    assert call(deployment.command, ["run", *deployment.flags(), *WINDOWS]).status == 0
+    add(deployment, "2026/11/22/15/30", LATE)
+    marker = "aggregate-agg-2026-11-22-15-00-2026-11-22-16-30"
+    (window,) = as_json(deployment, marker)
+    assert window["overlaps"] == {"begin": "2026-11-22T16:00:00Z", "end": "2026-11-23T00:00:00Z"}
+    assert [one["command"] for one in window["next"]] == [None]
+    assert "refuse the window" in window["next"][0]["what"]
+    (allowed,) = as_json(deployment, marker, "--allow-overlapping-windows")
+    command = allowed["next"][0]["command"]
+    assert "--aggregation-period 1h30m" in command
+    flags = [flag for flag in (*deployment.flags(), *WINDOWS) if not flag.startswith("--aggregation-period")]
+    words = [
+        *command.removeprefix("workflow-manager ").split(),
+        *flags,
+        "--allow-overlapping-windows",
+        "--yes",
+    ]
+    done = call(deployment.command, words)
+    assert "scheduled 0 intake tasks and 1 aggregation task" in done.stdout
+
+
+def test_with_json_what_is_not_found_is_told_beside_it(deployment: Deployment) -> None:
+    missing = explain(deployment, "--json", LATE)
+    assert (missing.status, json.loads(missing.stdout)) == (1, [])
+    assert f"no batch has the ID '{LATE}' since" in missing.stderr

@@ -88,7 +88,7 @@ def test_the_demo_shows_three_passes_and_its_commands_do_the_same(installed: Pat
     script = f"set -e\nexport PATH={installed.parent}:$PATH TMPDIR={tmp_path}\n{commands}"
     by_hand = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert by_hand.returncode == 0, by_hand.stderr
-    assert len(by_hand.stdout.splitlines()) == 2 + 3
+    assert len(by_hand.stdout.splitlines()) == 2 + 1 + 3, "samples, the status page, and tasks"
 
 
 def test_the_demo_keeps_off_the_buckets_that_the_environment_names(installed: Path, tmp_path: Path) -> None:

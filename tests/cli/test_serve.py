@@ -155,6 +155,21 @@ def test_a_batch_that_is_copied_in_is_scheduled_and_ends_are_orderly(fleet: Flee
     assert len(markers) == 1, "its lease is given back"
 
 
+def test_the_status_page_shows_what_surveys_found(fleet: Fleet) -> None:
+    fleet.add("na")
+    fleet.add("eu", "status-interval: 0")
+    fleet.upload("na", "<b>kittens")
+    with fleet.serve() as served:
+        deadline = time.monotonic() + WAIT
+        while "&lt;b&gt;kittens" not in (page := served.get("/")):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.2)
+        assert "locality <b>na</b>" in page
+        assert '<a href="#i-na">' in page
+        assert '<a href="#i-eu">' not in page, "it is not surveyed"
+        assert '<th scope="row">eu' in page, "its passes are told"
+
+
 def test_one_instance_that_fails_touches_no_other(fleet: Fleet) -> None:
     fleet.add("bad")
     (fleet.directory / "bad" / "in").rmdir()

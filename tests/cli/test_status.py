@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ def test_what_cannot_be_read_is_told_and_fails(deployment: Deployment) -> None:
 def test_the_table_fits_80_columns_and_names_of_others_are_escaped(deployment: Deployment) -> None:
     hostile = "evil\u202ename-" + "x" * 100
     deployment.put_batch(f"{hostile}/2026/11/22/17/00/{ID.format(0)}")
+    deployment.put("ingestion", f"agg/2026/11/23/03/61/{ID.format(0)}.batch")
     ours, theirs = pty.openpty()
     environ = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
     command = [str(deployment.command), "status", *buckets(deployment), *WINDOWS]
@@ -163,3 +165,84 @@ def test_the_table_fits_80_columns_and_names_of_others_are_escaped(deployment: D
     assert "evil\\u202ename" in plain.replace("\r\n", "")
     assert max(len(line) for line in plain.splitlines()) <= 80
     assert "missed" in plain
+    assert "agg: 1 malformed name skipped" in plain
+
+
+WITH_YAML = Path(sys.executable).with_name("workflow-manager")  # the wheel is installed without extras
+FLEET = """\
+defaults:
+  task-queue-kind: sqlite
+  intake-tasks-topic: intake
+  aggregate-tasks-topic: aggregate
+  aggregation-period: 8h
+  grace-period: 4h
+instances:
+"""
+
+
+def fleet(deployment: Deployment, *names: str) -> str:
+    """A file of instances: the first is the deployment, and the others are empty."""
+    text = FLEET
+    for number, name in enumerate(names):
+        at = deployment.directory if number == 0 else deployment.directory / name
+        for bucket in ("ingestion", "own", "peer"):
+            (at / bucket).mkdir(parents=True, exist_ok=True)
+        text += f"  {name}:\n    sqlite-path: {at}/tasks.db\n" + "".join(
+            f"    {flag}: file://{at}/{bucket}\n"
+            for flag, bucket in (
+                ("ingestor-input", "ingestion"),
+                ("own-validation-input", "own"),
+                ("peer-validation-input", "peer"),
+            )
+        )
+    path = deployment.directory / "fleet.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_page_is_written_to_a_file(deployment: Deployment, tmp_path: Path) -> None:
+    path = tmp_path / "status.html"
+    found = status(deployment, "--html", str(path), "--fail-on=missed")
+    assert (found.status, found.stdout) == (4, f"the status page is in {path}\n")
+    page = path.read_text()
+    assert "1 window of &#39;agg&#39; was missed: 2026-11-22 08:00 to 2026-11-22 16:00." in page
+    assert [one.name for one in tmp_path.iterdir() if one.name.endswith(".tmp")] == []
+    both = status(deployment, "--html", str(path), "--json")
+    assert json.loads(both.stdout)["aggregations"][0]["aggregation_id"] == "agg"
+
+
+def test_a_page_that_cannot_be_written_is_a_mistake(deployment: Deployment) -> None:
+    found = status(deployment, "--html", "/nowhere/at/all.html")
+    assert found.status == 2
+    assert "--html='/nowhere/at/all.html': cannot be written: No such file or directory" in found.stderr
+
+
+def test_many_instances_are_told_by_name(deployment: Deployment, tmp_path: Path) -> None:
+    file = fleet(deployment, "na-1", "eu-1")
+    arguments = ["status", f"--config={file}", f"--now={NOW}"]
+    found = call(WITH_YAML, arguments)
+    assert found.status == 0, found.stderr
+    first, second = found.stdout.split("\n\n")
+    assert first.splitlines()[:2] == ["na-1", f"status at {NOW}"]
+    assert "agg  2026-11-22 08:00 to 16:00  missed  1 ready, 1 validated" in first
+    assert second.splitlines() == ["eu-1", f"status at {NOW}"]
+    document = json.loads(call(WITH_YAML, [*arguments, "--json"]).stdout)
+    assert list(document["instances"]) == ["na-1", "eu-1"]
+    for one in document["instances"].values():
+        assert list(Draft202012Validator(STATUS_SCHEMA).iter_errors(one)) == []
+    page = tmp_path / "status.html"
+    done = call(WITH_YAML, [*arguments, f"--html={page}", "--instance=na-*", "--fail-on=missed"])
+    assert done.status == 4
+    assert f"workflow-manager backfill --config {file} --instance na-1 --from" in page.read_text()
+    assert "eu-1" not in page.read_text()
+
+
+def test_an_instance_that_cannot_be_read_leaves_the_others(deployment: Deployment, tmp_path: Path) -> None:
+    file = fleet(deployment, "na-1", "eu-1")
+    (deployment.directory / "eu-1" / "ingestion").rmdir()
+    page = tmp_path / "status.html"
+    found = call(WITH_YAML, ["status", f"--config={file}", f"--now={NOW}", f"--html={page}"])
+    assert found.status == 1
+    assert found.stderr.startswith("workflow-manager: eu-1: ")
+    assert "The buckets of eu-1 could not be read completely" in page.read_text()
+    assert "was missed" in page.read_text()

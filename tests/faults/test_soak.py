@@ -19,6 +19,11 @@ PASSES = int(os.environ.get("WORKFLOW_MANAGER_PASSES", "1000"))
 INSTANCES = 50
 WATCHED = 5
 SEED = 14
+# Few threads, so that all that there may be are there soon, however busy the machine is.
+FLAGS = (
+    *("--max-passes=8", "--max-list-requests=8"),
+    *("--max-publish-requests=8", "--max-marker-requests=8"),
+)
 PATIENCE = 0.25  # seconds a pass may take on a busy machine, all in all
 MOST_GROWTH = 12.0  # MB; fragmentation takes a few, and a leak of a kilobyte a pass shows at 10,000
 
@@ -76,7 +81,7 @@ def test_nothing_grows_and_nothing_is_lost(tmp_path: Path) -> None:
         fleet.add(name, *(["ingestor-notifications: watch"] if number < WATCHED else []))
     mischief = Mischief(fleet, names[WATCHED:])
     uploaded = {name: [fleet.upload(name)] for name in names}
-    with fleet.serve("--max-passes=8") as served:
+    with fleet.serve(*FLAGS) as served:
         uses: list[Use] = []
         deadline = time.monotonic() + 60 + PASSES * PATIENCE
         while (done := passes(served)) < PASSES:

@@ -1,80 +1,77 @@
-"""The pages as their readers see them: which commands they tell one to type, and where."""
+"""The status page in a browser, and what it must never do there."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).parent.parent.parent
-SHELL = {"bash", "console", "sh", "shell"}
-# A comment before a block says why no test runs it, or that CI does.
-MARK = re.compile(r"<!-- (needs|run by): (.*?) -->")
+from support.made_up_fleet import NOW
+from workflow_manager.report.status_page import instance_part, status_page
+from workflow_manager.report.surveyed import SurveyedInstance
 
-
-def pages() -> list[str]:
-    """All Markdown pages, by their path in the repository."""
-    found = [*ROOT.glob("*.md"), *(ROOT / "benchmarks").rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    found += (ROOT / "deploy").rglob("*.md")
-    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+WIDTHS = (390, 820, 1440)
+# Counts violations of the page's policy from its first byte on.
+WATCH = (
+    "addEventListener('securitypolicyviolation', (event) => (window.violated ??= []).push(event.blockedURI))"
+)
 
 
-@dataclass(frozen=True)
-class Block:
-    """What a page tells its reader to type in one go."""
+def html(*instances: SurveyedInstance) -> str:
+    """The page of these instances; a few of them are unfolded, as by the command."""
+    parts = [instance_part(one, unfolded=len(instances) <= 5) for one in instances]
+    return status_page(parts, NOW).html
 
-    page: str
-    line: int
-    text: str
-    mark: str = ""  # `needs` or `run by`
-    reason: str = ""
 
-    @property
-    def script(self) -> str:
-        """What a shell is given: without the output that a `$` before each command tells apart."""
-        if not self.text.startswith("$ "):
-            return self.text
-        lines = []
-        continued = False
-        for line in self.text.splitlines():
-            if continued or line.startswith("$ "):
-                lines.append(line.removeprefix("$ "))
-                continued = line.endswith("\\")
-        return "\n".join(lines) + "\n"
+class Opened:
+    """A page that is open, and what went wrong on it."""
 
-    @property
-    def commands(self) -> list[str]:
-        """The commands, each with its continuation lines and its here-document."""
-        found: list[str] = []
-        end = None
-        joined = False
-        for line in self.script.splitlines():
-            if end is not None or joined:
-                found[-1] += f"\n{line}"
-                end = None if line == end else end
-            elif line.strip() and not line.lstrip().startswith("#"):
-                found.append(line)
-                here = re.search(r"<<-?\s*['\"]?(\w+)", line)
-                end = here[1] if here else None
-            joined = end is None and line.endswith("\\")
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("console", lambda message: self.wrong.append(message.text))
+        page.on("dialog", lambda dialog: self.wrong.append(dialog.message))
+        page.on("request", lambda request: self._requested(request.url))
+        page.add_init_script(WATCH)
+
+    def texts(self, selector: str) -> list[str]:
+        """The texts of the elements that can be seen."""
+        found: list[str] = self.page.locator(selector).evaluate_all(
+            "all => all.filter((one) => one.checkVisibility()).map((one) => one.textContent.trim())"
+        )
         return found
 
+    def overflow(self) -> int:
+        """How many pixels the page is wider than the screen."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
-def blocks(page: str) -> list[Block]:
-    """A page's blocks of commands: indented ones, and those that are fenced as a shell's."""
-    return list(_blocks(page, MarkdownIt("commonmark").enable("table").parse((ROOT / page).read_text())))
+    def violations(self) -> list[str]:
+        """What axe-core finds, with the first element of each."""
+        found: list[dict[str, Any]] = Axe().run(self.page).response["violations"]
+        return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
+
+    def harm(self) -> list[str]:
+        """Scripts that ran, requests that were sent, violations of the policy."""
+        violated = self.page.evaluate("window.violated ?? []")
+        return [*self.wrong, *map(str, violated)]
+
+    def _requested(self, url: str) -> None:
+        if not url.startswith(("file:", "http://127.0.0.1")):
+            self.wrong.append(url)
 
 
-def _blocks(page: str, tokens: list[Token]) -> Iterator[Block]:
-    mark = reason = ""
-    for token in tokens:
-        if token.type == "html_block" and (found := MARK.search(token.content)):
-            mark, reason = found.groups()
-            continue
-        is_shell = token.type == "code_block" or (token.type == "fence" and token.info.strip() in SHELL)
-        if is_shell:
-            assert token.map is not None
-            yield Block(page, token.map[0] + 1, token.content, mark, reason)
-        mark = reason = ""
+@contextmanager
+def opened(browser: Browser, source: Path | str, **settings: Any) -> Iterator[Opened]:  # noqa: ANN401
+    """A file, or a URL, in the browser."""
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **settings})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    one = Opened(page)
+    page.goto(source.as_uri() if isinstance(source, Path) else source)
+    try:
+        yield one
+    finally:
+        context.close()

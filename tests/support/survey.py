@@ -29,14 +29,18 @@ def rules(now: datetime) -> Rules:
 
 
 def survey(
-    harness: Harness, now: datetime, days: int = 3, selection: Selection | None = None
+    harness: Harness,
+    now: datetime,
+    days: int = 3,
+    selection: Selection | None = None,
+    by: Rules | None = None,
 ) -> SurveyReport:
-    """A survey of the last days, and of what a run at `now` looks at."""
+    """A survey of the last days, and of what a run at `now` looks at, by its rules or by others."""
     begin = aggregation_window(now - days * 24 * HOUR, PERIOD).begin
     end = aggregation_window(now + 24 * HOUR, PERIOD).end
     buckets = Buckets(harness.ingestion, harness.own, harness.peer)
     spec = SurveySpec(
-        rules(now),
+        by or rules(now),
         Window(begin, rules(now).intake.end),
         Window(begin, end),
         PERIOD,

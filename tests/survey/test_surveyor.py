@@ -1,5 +1,6 @@
 """A survey says what became of batches and windows, and agrees with what a run does."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
 
@@ -90,6 +91,20 @@ class TestWindows:
         report = survey(harness, NOW)
         assert window(report, "agg", DUE.begin).overlaps == longer
         assert window(report, "agg", DUE.end).overlaps is None
+
+    def test_where_runs_schedule_overlapping_windows_none_is_refused(self, harness: Harness) -> None:
+        ingest(harness, DUE.begin, "b")
+        harness.own.put(aggregate_marker("agg", Window(DUE.begin - 8 * HOUR, DUE.begin + HOUR)), b"")
+        allowed = replace(rules(NOW), allow_overlapping_windows=True)
+        assert window(survey(harness, NOW, by=allowed), "agg", DUE.begin).overlaps is None
+
+    def test_one_that_has_not_ended_is_due_where_the_next_run_schedules_it(self, harness: Harness) -> None:
+        ingest(harness, DUE.end + HOUR, "b")
+        unfinished = replace(rules(NOW), aggregation=Window(DUE.end, DUE.end + PERIOD))
+        report = survey(harness, DUE.end + HOUR, by=unfinished)
+        assert (
+            window(report, "agg", DUE.end).state(replace(unfinished, now=DUE.end + HOUR)) is WindowState.DUE
+        )
 
 
 class TestIntake:

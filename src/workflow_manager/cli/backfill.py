@@ -5,164 +5,138 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from functools import partial
 
-from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags, run_spec
+from workflow_manager.assembly import every_flag, run_spec
+from workflow_manager.cli.backfill_order import Order, read_order
 from workflow_manager.cli.exit_status import ExitStatus
 from workflow_manager.cli.passes import Passes
-from workflow_manager.cli.run_output import utc_now
-from workflow_manager.cli.survey_text import report_lines
-from workflow_manager.cli.surveying import Grounds, grounds_of
+from workflow_manager.cli.surveying import (
+    Deployment,
+    Deployments,
+    open_deployments,
+    show,
+    show_name,
+    tell_failures,
+    tell_unmatched,
+)
 from workflow_manager.config.backfill_flags import BACKFILL
 from workflow_manager.config.flags import Flags, Parsed
+from workflow_manager.config.fleet_flags import FLEET
 from workflow_manager.config.run_config import Given
-from workflow_manager.core.names import aggregate_marker, intake_marker
-from workflow_manager.core.repetition import Repetition
-from workflow_manager.core.verdict import Rules
-from workflow_manager.core.windows import MINUTE, Window, floor
-from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.observe.logs import printable
+from workflow_manager.core.marker_record import MarkerRecord, marker_name
+from workflow_manager.core.windows import Window
+from workflow_manager.errors import ConfigError, Mistake, StorageError
+from workflow_manager.errors import explain as explained
 from workflow_manager.observe.wording import counted, quote, span
-from workflow_manager.pipeline.scheduler import RunSpec
+from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.survey.backfill_plan import BackfillRange, Only, PlannedPass
 from workflow_manager.survey.findings import SurveyReport
-from workflow_manager.survey.subject import BatchSubject, WindowSubject, batch_time, parse_subject
 from workflow_manager.survey.surveyor import Surveyor
 
 SUMMARY = """\
 Schedule every task in a range of time that is due and has no marker: intake of ready batches, however old,
 and aggregation windows that have ended. Prints the plan, then schedules tasks as runs do, with the same lease
-and markers. If it is stopped or killed, run it again to continue. Pushes no metrics.
+and markers. If it is stopped or killed, run it again to continue. Pushes no metrics. With --config, plans for
+all instances first, asks once, and then works on one instance after the other.
 
 With --again, publishes tasks that already have markers again instead. --dry-run stops after the plan."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to schedule: a range, or the task of one marker (`only`)."""
+class _Findings:
+    """What the buckets of a deployment say: about a range (`report`), or about one marker (`record`)."""
 
-    repetition: Repetition | None
-    times: Window | None = None
-    only: PlannedPass | None = None
+    order: Order
+    report: SurveyReport | None = None
+    record: MarkerRecord | None = None
+    failures: Sequence[str] = ()
 
 
 def flags() -> Flags:
     """The flags of `backfill`."""
-    return Flags("backfill", SUMMARY, [BACKFILL, *every_flag("backfill", SUMMARY).groups])
+    return Flags("backfill", SUMMARY, [BACKFILL, *every_flag("backfill", SUMMARY, FLEET).groups])
 
 
 def backfill(arguments: Sequence[str]) -> int:
     """Plan, ask for confirmation, and schedule; 0 if everything planned is scheduled."""
     environ = dict(os.environ)
-    parsed = read_flags("backfill", SUMMARY, arguments, environ, BACKFILL)
     with ExitStack() as opened:
-        parts = assemble(parsed, environ, utc_now(), opened)
-        ground = grounds_of(parsed, parts.config, parts.buckets, utc_now())
-        order = _order(parsed, ground.rules)
-        plan = _plan(parsed, ground, order)
-        if plan is None:
-            return ExitStatus.FAILED
-        if not plan or parts.config.dry_run or not _agreed(parsed):
-            return 0
-        return Passes(parts, plan, _spec(parts, order)).carry_out()
+        wanted = open_deployments(("backfill", SUMMARY, BACKFILL), arguments, environ, opened, queue=True)
+        plans: list[tuple[Deployment, Order, list[PlannedPass]]] = []
+        reports: list[SurveyReport] = []
+        marker_exists = not wanted.given.values.get("marker")
+        status = ExitStatus.DONE
+        for deployment, findings in wanted.each(partial(_find, wanted)):
+            show_name(deployment)
+            if findings.report is not None:
+                reports.append(findings.report)
+            marker_exists = marker_exists or findings.record is not None
+            plan = _plan(deployment, findings)
+            if plan is None:
+                status = ExitStatus.FAILED
+            elif plan and not deployment.ground.config.dry_run:
+                plans.append((deployment, findings.order, plan))
+        if reports:
+            tell_unmatched(wanted.given, reports)
+        if not marker_exists:
+            status = ExitStatus.FAILED
+        if not plans or not _agreed(wanted.given, plans):
+            return status
+        return _carry_out(plans, status)
 
 
-def _spec(parts: Assembly, order: Order) -> RunSpec:
-    return replace(run_spec(parts), repetition=order.repetition)
-
-
-def _order(parsed: Parsed, rules: Rules) -> Order:
-    given = Given(parsed.values)
-    again, reason, marker = given.get("again", bool), given.text("reason"), given.text("marker")
-    times = [parsed.values.get(name) for name in ("from", "to")]
-    mistakes = [
-        Mistake(flag, "", problem)
-        for flag, wrong, problem in (
-            ("--reason", again and not reason, "is required with --again"),
-            ("--again", not again and bool(reason or marker), "is required with --reason and --marker"),
-            ("--again", not again and given.get("recompute", bool), "is required with --recompute"),
-            ("--from", not marker and times[0] is None, "is required unless --marker is set"),
-            ("--to", not marker and times[1] is None, "is required unless --marker is set"),
-            ("--marker", bool(marker) and any(times), "cannot be combined with --from and --to"),
-            ("--marker", bool(marker) and "only" in parsed.values, "cannot be combined with --only"),
-        )
-        if wrong
-    ]
-    if mistakes:
-        raise ConfigError(mistakes)
-    repetition = Repetition(reason, given.get("recompute", bool)) if again else None
-    if marker and repetition is not None:
-        return _one_marker(marker, repetition)
-    return Order(repetition, _times(times, rules))
-
-
-def _times(given: Sequence[object], rules: Rules) -> Window:
+def _find(wanted: Deployments, deployment: Deployment) -> _Findings:
+    ground = deployment.ground
+    order = read_order(deployment.parsed, ground.rules)
+    if order.times is not None:
+        begin, end = ground.around(order.times)
+        spec = deployment.spec(order.times, Window(begin, end))
+        report = Surveyor(ground.buckets, spec, wanted.resources).survey()
+        return _Findings(order, report, failures=report.failures)
+    failures: list[str] = []
+    reader = MarkerReader(ground.buckets.own, lambda error: failures.append(explained(error)))
     try:
-        begin, end = (
-            floor(one if isinstance(one, datetime) else rules.now - _duration(one), MINUTE) for one in given
-        )
-    except OverflowError:
-        raise ConfigError([Mistake("--from", "", "falls outside years 1 to 9999")]) from None
-    if end <= begin:
-        raise ConfigError([Mistake("--to", f"{end:%Y-%m-%dT%H:%M:%SZ}", "must be after --from")])
-    return Window(begin, end)
+        return _Findings(order, record=reader.read(order.marker), failures=failures)
+    except StorageError as error:
+        return _Findings(order, failures=[explained(error)])
 
 
-def _duration(value: object) -> timedelta:
-    assert isinstance(value, timedelta)
-    return value
-
-
-def _one_marker(name: str, repetition: Repetition) -> Order:
-    """A pass that publishes the task of one marker again."""
-    try:
-        subject = parse_subject([name])
-    except ValueError as error:
-        raise ConfigError([Mistake("--marker", name, str(error))]) from None
-    match subject:
-        case BatchSubject(aggregation=aggregation, batch=batch, problem="") if "/" not in name.removeprefix(
-            "task-markers/"
-        ):
-            begin = batch_time(batch)
-            only = PlannedPass((aggregation,), Window(begin, begin + MINUTE), Window(begin, begin), 1, 0)
-            return Order(replace(repetition, only_marker=intake_marker(aggregation, batch)), only=only)
-        case WindowSubject(aggregation=aggregation, begin=begin, end=datetime() as end):
-            window = Window(begin, end)
-            only = PlannedPass((aggregation,), Window(begin, begin), window, 0, 1)
-            return Order(replace(repetition, only_marker=aggregate_marker(aggregation, window)), only=only)
-    raise ConfigError([Mistake("--marker", name, "is not a valid marker name")])
-
-
-def _plan(parsed: Parsed, ground: Grounds, order: Order) -> list[PlannedPass] | None:
-    """Print and return the passes; None if the buckets could not be surveyed completely."""
-    if order.only is not None:
-        print(f"planned to publish again: {_tasks([order.only])}")
-        return [order.only]
-    assert order.times is not None
-    only = Given(parsed.values).text("only")
-    wanted = BackfillRange(order.times, Only(only) if only else None, order.repetition is not None)
-    begin, end = ground.around(order.times)
-    report = Surveyor(ground.buckets, ground.spec(order.times, Window(begin, end))).survey()
-    _show(report)
-    for failure in report.failures:
-        print(f"workflow-manager: {printable(failure)}", file=sys.stderr)
-    if report.failures:
-        print("workflow-manager: nothing was scheduled, because the plan is incomplete", file=sys.stderr)
+def _plan(deployment: Deployment, findings: _Findings) -> list[PlannedPass] | None:
+    """Print and return the passes; None if there is no complete plan."""
+    order, report = findings.order, findings.report
+    if report is not None:
+        show(report)
+    tell_failures(deployment.name, findings.failures)
+    if findings.failures:
+        tell_failures(deployment.name, ["nothing was scheduled, because the plan is incomplete"])
         return None
+    if report is None:
+        return _marker_plan(deployment, order, findings.record)
+    only = Given(deployment.parsed.values).text("only")
+    assert order.times is not None
+    wanted = BackfillRange(order.times, Only(only) if only else None, order.repetition is not None)
     for refused in wanted.refused(report):
         print(f"not planned: window {span(refused.window)} of {quote(refused.aggregation)}: {refused.reason}")
-    plan = wanted.plan(report)
+    return _told(order, wanted.plan(report))
+
+
+def _marker_plan(deployment: Deployment, order: Order, record: MarkerRecord | None) -> list[PlannedPass]:
+    assert order.only is not None
+    assert order.repetition is not None
+    name = quote(marker_name(order.marker))
+    if record is None:
+        print(f"not planned: there is no marker {name} in {deployment.ground.buckets.own.url}")
+        return []
+    if not order.repetition.wants(order.marker, record):
+        print(f"the task of {name} was already published again for this reason; give another --reason")
+        return []
+    return _told(order, [order.only])
+
+
+def _told(order: Order, plan: list[PlannedPass]) -> list[PlannedPass]:
     print(f"planned{' to publish again' if order.repetition else ''}: {_tasks(plan)}")
     return plan
-
-
-def _show(report: SurveyReport) -> None:
-    if sys.stdout.isatty():
-        from workflow_manager.cli import survey_table  # noqa: PLC0415 (rich is for terminals only)
-
-        survey_table.show(report)
-    else:
-        print("\n".join(report_lines(report)))
 
 
 def _tasks(plan: Sequence[PlannedPass]) -> str:
@@ -174,10 +148,28 @@ def _tasks(plan: Sequence[PlannedPass]) -> str:
     return f"{counted(intake, 'intake task')} and {counted(aggregation, 'aggregation task')} in {passes}"
 
 
-def _agreed(parsed: Parsed) -> bool:
+def _agreed(parsed: Parsed, plans: Sequence[tuple[Deployment, Order, list[PlannedPass]]]) -> bool:
     """Whether to continue; asks on a terminal."""
     if parsed.values["yes"]:
         return True
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError([Mistake("--yes", "", "is required unless stdin and stdout are a terminal")])
+    if len(plans) > 1:
+        every = [planned for _, _, plan in plans for planned in plan]
+        print(f"\n{counted(len(plans), 'instance')}: {_tasks(every)}")
     return input("Schedule these tasks? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _carry_out(plans: Sequence[tuple[Deployment, Order, list[PlannedPass]]], status: int) -> int:
+    """Do the passes of one deployment after the other. One that fails does not stop the others."""
+    for deployment, order, plan in plans:
+        show_name(deployment)
+        parts = deployment.parts
+        assert parts is not None
+        spec = replace(run_spec(parts, deployment.shard), repetition=order.repetition)
+        labels = {"instance": deployment.name} if deployment.name else {}
+        ended = Passes(parts, plan, spec, labels).carry_out()
+        if ended > ExitStatus.FOUND:  # a signal ended it, and is meant for all
+            return ended
+        status = max(status, ended)
+    return status

@@ -14,11 +14,14 @@ from rich.text import Text
 
 from workflow_manager import flag_types
 from workflow_manager.assembly import assemble, read_flags, run_spec
+from workflow_manager.cli.page_file import write_page
 from workflow_manager.cli.sample import sample
 from workflow_manager.cli.summary import figures_table
+from workflow_manager.cli.surveying import survey_one
 from workflow_manager.config.flags import Flags
 from workflow_manager.config.run_config import Given
 from workflow_manager.config.run_flags import Group
+from workflow_manager.config.survey_flags import STATUS
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.observe.event import Event
@@ -47,6 +50,8 @@ BUCKETS = (
     ("--own-validation-input", "own"),
     ("--peer-validation-input", "peer"),
 )
+WINDOWS = ("--intake-max-age", "6h", "--aggregation-period", "2h", "--grace-period", "1h")
+PAGE = "status.html"
 END = "2026-01-15T12:00:00Z"
 NOTHING_ELSE: Mapping[str, str] = {}  # of the environment, which may name an operator's own buckets
 
@@ -101,6 +106,12 @@ ACTS = (
 )
 
 
+LATER = """\
+The window from 10:00 to 12:00 was due from 13:00 until 15:00. No pass ran then, so later ones
+do not look at it any more: it was missed. A status page shows what became of each window, and
+the command that schedules what was missed."""
+
+
 class Silence:
     """An observer that says nothing: the demo shows tables instead."""
 
@@ -122,8 +133,19 @@ def demo(arguments: Sequence[str]) -> int:
     console = Console(highlight=False)
     console.print(Text(f"{INTRODUCTION}\n"), soft_wrap=True)
     reports = [_play(number, act, directory, console) for number, act in enumerate(ACTS, start=1)]
+    _show_status(directory, console)
     _show_commands(directory, console)
     return 0 if all(report.succeeded for report in reports) else 1
+
+
+def _show_status(directory: Path, console: Console) -> None:
+    """Write the status page as of a time at which something was missed, and say where it is."""
+    console.rule("15:10 - no pass has run since", align="left")
+    console.print(Text(LATER), soft_wrap=True)
+    parsed = read_flags("status", SUMMARY, _status_flags(str(directory)), NOTHING_ELSE, STATUS, queue=False)
+    page = directory / PAGE
+    write_page("--directory", str(page), [survey_one(parsed, NOTHING_ELSE, datetime.now(UTC))])
+    console.print(Text(f"\nThe status page: {page.as_uri()}\n"), soft_wrap=True)
 
 
 def _directory(given: str) -> Path:
@@ -166,12 +188,18 @@ def _sample_flags(act: Act, directory: str) -> list[str]:
     return [*recipe, *urls]
 
 
+def _status_flags(directory: str) -> list[str]:
+    return [*_buckets(directory), *WINDOWS, "--now", "2026-01-15T15:10:00Z", "--since", "12h"]
+
+
+def _buckets(directory: str) -> list[str]:
+    return [word for flag, name in BUCKETS for word in (flag, f"file://{directory}/{name}")]
+
+
 def _run_flags(act: Act, directory: str) -> list[str]:
-    urls = [word for flag, name in BUCKETS for word in (flag, f"file://{directory}/{name}")]
-    windows = ["--intake-max-age", "6h", "--aggregation-period", "2h", "--grace-period", "1h"]
     topics = ["--intake-tasks-topic", "intake", "--aggregate-tasks-topic", "aggregate"]
     queue = ["--task-queue-kind", "sqlite", "--sqlite-path", f"{directory}/tasks.db"]
-    return [*urls, *windows, "--now", act.now, *topics, *queue]
+    return [*_buckets(directory), *WINDOWS, "--now", act.now, *topics, *queue]
 
 
 def _show_commands(directory: Path, console: Console) -> None:
@@ -182,6 +210,7 @@ def _show_commands(directory: Path, console: Console) -> None:
         if act.arrivals:
             lines.append(_command("sample", _sample_flags(act, "$D")))
         lines.append(_command("run", _run_flags(act, "$D")))
+    lines.append(_command("status", [*_status_flags("$D"), "--html", f"$D/{PAGE}"]))
     lines.append(_command("tasks list", ["--sqlite-path", "$D/tasks.db", "--topic", "aggregate", "--json"]))
     for line in lines:
         console.print(Text(line), soft_wrap=True)

@@ -101,17 +101,21 @@ GUIDES = {
         ),
     ),
     "status": Guide(
-        (*_ON_BUCKETS, "since", "until", "aggregation-id", "json", "fail-on"),
+        (*_ON_BUCKETS, "since", "until", "aggregation-id", "json", "fail-on", "config", "instance"),
         (
             Example("the last three days", ("workflow-manager status", *_DIRECTORIES)),
             Example(
                 "for a script: status 4 if windows were missed in the last week",
                 ("workflow-manager status --since 7d --fail-on missed", *_DIRECTORIES),
             ),
+            Example(
+                "the instances of a file whose names begin with na-",
+                ("workflow-manager status --config instances.yaml --instance 'na-*'",),
+            ),
         ),
     ),
     "explain": Guide(
-        (*_ON_BUCKETS, "since", "aggregation-id", "json"),
+        (*_ON_BUCKETS, "since", "aggregation-id", "json", "config", "instance"),
         (
             Example(
                 "one batch, wherever it is",
@@ -124,7 +128,10 @@ GUIDES = {
         ),
     ),
     "backfill": Guide(
-        (*_ON_QUEUES, "from", "to", "aggregation-id", "only", "again", "reason", "marker", "dry-run", "yes"),
+        (
+            *(*_ON_QUEUES, "from", "to", "aggregation-id", "only", "again", "reason", "marker", "dry-run"),
+            *("yes", "config", "instance"),
+        ),
         (
             Example(
                 "what runs have missed in the last three days, without scheduling it",

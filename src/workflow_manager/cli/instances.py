@@ -34,8 +34,10 @@ def instances(arguments: Sequence[str]) -> int:
         print("".join(f"{instance.name}\n" for instance in fleet.instances), end="")
         return 0
     FLAGS.parse(arguments, {})  # may ask for help
-    if rest or action not in ACTIONS:
+    if action not in ACTIONS:
         raise ConfigError([Mistake("", "", wrong_action("instances", action, ACTIONS))])
+    if rest:
+        raise ConfigError([Mistake("", "", f"unexpected word {rest[0]!r}")])
     print(example() if action == "example" else instances_schema(), end="")
     return 0
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from workflow_manager.assembly import flags_without_queue, read_flags
 from workflow_manager.cli.run_output import utc_now
-from workflow_manager.cli.surveying import Grounds, grounds
+from workflow_manager.cli.surveying import grounds
 from workflow_manager.config.flags import Flags, wrong_action
 from workflow_manager.config.markers_flags import MARKERS
 from workflow_manager.config.run_config import Given
@@ -20,6 +20,7 @@ from workflow_manager.flag_types import written
 from workflow_manager.observe.logs import printable
 from workflow_manager.observe.wording import counted
 from workflow_manager.pipeline.stage import Stage
+from workflow_manager.survey.grounds import Grounds
 from workflow_manager.survey.subject import BatchSubject, WindowSubject, batch_time, parse_subject
 
 SUMMARY = """\

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -28,7 +28,13 @@ Advance = Callable[[int], None]
 class Passes:
     """Runs the passes of a plan. If another run holds the lease, retries the pass later."""
 
-    def __init__(self, parts: Assembly, plan: Sequence[PlannedPass], spec: RunSpec) -> None:
+    def __init__(
+        self,
+        parts: Assembly,
+        plan: Sequence[PlannedPass],
+        spec: RunSpec,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         self._parts = parts
         self._plan = plan
         self._spec = spec
@@ -39,7 +45,7 @@ class Passes:
         config = parts.config
         if sys.stderr.isatty() and config.log_level == "info":  # a line per task would hide the progress bar
             config = replace(config, log_level="warning")
-        self._log_config = config
+        self._logs = terminal_logs(config).labelled(labels or {})
         self._failures = 0
 
     def carry_out(self) -> int:
@@ -60,12 +66,26 @@ class Passes:
         print(
             f"scheduled {counted(total.intake_tasks_scheduled, 'intake task')} and"
             f" {counted(total.aggregation_tasks_scheduled, 'aggregation task')}"
-            + (f"; {counted(self._failures, 'failure')}" if self._failures else "")
+            + (
+                f"; {counted(self._failures, 'failure')}"
+                if self._failures
+                else self._repeated()
+                if done
+                else ""
+            )
             + ("" if done else "; stopped early: run the same backfill again to continue")
         )
         if interruption.exit_status is not None:
             return interruption.exit_status
         return ExitStatus.DONE if done and not self._failures else ExitStatus.FAILED
+
+    def _repeated(self) -> str:
+        """How many of the planned tasks were published again for the same reason before."""
+        if self._spec.repetition is None:
+            return ""
+        planned = sum(one.intake_tasks + one.aggregation_tasks for one in self._plan)
+        others = planned - self._total.intake_tasks_scheduled - self._total.aggregation_tasks_scheduled
+        return f"; {others} already published again for this reason" if others > 0 else ""
 
     def _all(self, advance: Advance) -> bool:
         """Whether all passes ran to the end."""
@@ -90,8 +110,7 @@ class Passes:
         )
         until = time.monotonic() + LEASES_WAITED * self._parts.config.lease_duration.total_seconds()
         while not self._stopped.is_set() and time.monotonic() < until:
-            logs = terminal_logs(self._log_config)
-            scheduler = Scheduler(self._parts.buckets, self._parts.queue, spec, logs)
+            scheduler = Scheduler(self._parts.buckets, self._parts.queue, spec, self._logs)
             with self._lock:
                 self._running = scheduler
             if self._stopped.is_set():
@@ -112,7 +131,7 @@ class Passes:
 
     def _give_up(self) -> None:
         grace = written(self._parts.config.shutdown_grace)
-        terminal_logs(self._log_config).notify(RunGivenUp(grace, interrupted=True))
+        self._logs.notify(RunGivenUp(grace, interrupted=True))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from workflow_manager.observe import events, found, marker_events, service_event
 from workflow_manager.observe.event import Event
 from workflow_manager.report.run_document import schema
 from workflow_manager.survey.as_json import STATUS_SCHEMA
+from workflow_manager.survey.explanation_schema import EXPLAIN_SCHEMA
 
 _FLAGS = """\
 # Flags
@@ -38,8 +39,9 @@ generated from the program.
 _INSTANCES = """\
 # The file of instances
 
-`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run` and `check`. An
-instance is what a single run works on: three buckets, a queue, and its windows.
+`--config FILE` names a YAML file with the flags of many instances, for `serve`, and for `run`, `check`,
+`status`, `explain` and `backfill`. An instance is what a single run works on: three buckets, a queue, and its
+windows. `--instance NAME` chooses some of them; it may be repeated, and `*` stands for any characters.
 
 - `instances:` has them by name: up to 63 letters, digits, `-`, `_` and `.`. `defaults:` has the flags of
   every instance that does not give its own. No other key stands at the top.
@@ -118,7 +120,8 @@ marker; 50,000 batches take about 2 MB. This page is generated from the program.
 """
 
 
-_STATUS = """\
+_STATUS = (
+    """\
 # Status
 
 `workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
@@ -128,9 +131,21 @@ writes nothing. This page is generated from the program.
 A window that is `scheduled, N left out` has N batches that can be aggregated now and that its task did
 not name.
 
+With `--config`, `status --json` prints `{"instances": {NAME: …}}` with one such document for each instance.
+`--html` writes the [status page](../how-to/read-the-status-page.md).
+
 | window | why |
 | --- | --- |
-""" + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+"""
+    + "".join(f"| `{state}` | {REASONS[state]} |\n" for state in WindowState)
+    + "\n## Schema\n"
+)
+_EXPLAIN = """\
+## Schema of explain
+
+`workflow-manager explain --json` prints what is known about each batch, window or malformed name that was
+found, by the same rules. With `--config` it is by instance, as above: `{"instances": {NAME: EXPLANATIONS}}`.
+"""
 
 
 def instances_page() -> str:
@@ -185,8 +200,9 @@ def markers_page() -> str:
 
 
 def status_page() -> str:
-    """The schema of `status --json`, as Markdown."""
-    return f"{_STATUS}\n## Schema\n\n```json\n{json.dumps(STATUS_SCHEMA, indent=2)}\n```\n"
+    """The schemas of `status --json` and `explain --json`, as Markdown."""
+    schemas = ((_STATUS, STATUS_SCHEMA), (_EXPLAIN, EXPLAIN_SCHEMA))
+    return "\n".join(f"{about}\n```json\n{json.dumps(schema, indent=2)}\n```\n" for about, schema in schemas)
 
 
 def events_page() -> str:

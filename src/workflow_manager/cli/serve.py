@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from workflow_manager import flag_types
 from workflow_manager.assembly import every_flag
@@ -23,7 +24,7 @@ from workflow_manager.config.run_config import Given, RunConfig
 from workflow_manager.config.run_flags import Group
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import ConfigError
-from workflow_manager.fleet import Fleet, read_fleet
+from workflow_manager.fleet import Fleet, read_fleet, target_flags
 from workflow_manager.observe.logs import Logs
 from workflow_manager.observe.service_events import (
     ConfigurationRefused,
@@ -36,10 +37,15 @@ from workflow_manager.pipeline.shared_workers import SharedWorkers
 from workflow_manager.ports import Observer, Option
 from workflow_manager.service.exposition import exposition
 from workflow_manager.service.fleet_service import FleetService, ServiceSettings
-from workflow_manager.service.instance_passes import PassContext
-from workflow_manager.service.overview import overview, page
+from workflow_manager.service.instance_passes import PassContext, utc_now
+from workflow_manager.service.overview import overview
 from workflow_manager.service.records import Records
+from workflow_manager.service.survey_jobs import SurveyContext
+from workflow_manager.service.surveys import Surveys
 from workflow_manager.service.web import Site, WebPage, WebServer, json_page, text_page
+
+if TYPE_CHECKING:
+    from workflow_manager.service.fleet_page import FleetPage
 
 SUMMARY = """\
 Work on all instances of a file, for as long as the process lives: a pass over each at every interval, and
@@ -77,6 +83,12 @@ SERVE = Group(
             "max-marker-requests",
             "most marker writes in flight, in all instances together",
             "96",
+            flag_types.at_least_one,
+        ),
+        Option(
+            "max-survey-requests",
+            "most requests in flight of surveys for the status page, in all instances together",
+            "16",
             flag_types.at_least_one,
         ),
         Option("max-passes", "most instances to work on at a time", "32", flag_types.at_least_one),
@@ -124,6 +136,8 @@ class _Process:
         self._started = time.time()
         self._ready = False
         self._records = Records()
+        self._surveys = Surveys()
+        self._page: FleetPage | None = None
         settings = ServiceSettings(
             environ,
             self._logs.labelled,
@@ -135,7 +149,8 @@ class _Process:
             publishing=given.get("max-publish-requests", int),
             marking=given.get("max-marker-requests", int),
         )
-        self._service = FleetService(settings, PassContext(self._records, _deliver, workers))
+        surveying = SurveyContext.of(self._surveys, environ, given.get("max-survey-requests", int), utc_now)
+        self._service = FleetService(settings, PassContext(self._records, _deliver, workers), surveying)
         self._signals: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
         self._ending = False
 
@@ -185,8 +200,8 @@ class _Process:
 
     def _pages(self) -> dict[str, "partial[WebPage]"]:
         return {
-            "/": partial(self._overview_page, as_json=False),
-            "/status.json": partial(self._overview_page, as_json=True),
+            "/": partial(self._status_page),
+            "/status.json": partial(self._overview_page),
             "/metrics": partial(self._metrics_page),
             "/healthz": partial(text_page, "ok"),
             "/readyz": partial(self._ready_page),
@@ -198,8 +213,16 @@ class _Process:
     def _metrics_page(self) -> WebPage:
         return WebPage("200 OK", _METRICS_KIND, exposition(self._records, self._started, time.time()))
 
-    def _overview_page(self, *, as_json: bool) -> WebPage:
-        document = overview(self._records, str(self._fleet.shard), self._started, time.time())
-        if as_json:
-            return json_page(document)
-        return WebPage("200 OK", "text/html; charset=utf-8", page(document).encode())
+    def _overview_page(self) -> WebPage:
+        return json_page(overview(self._records, str(self._fleet.shard), self._started, time.time()))
+
+    def _status_page(self) -> WebPage:
+        if self._page is None:
+            from workflow_manager.service.fleet_page import FleetPage  # noqa: PLC0415 (when it is asked for)
+
+            def target(name: str) -> str:
+                return target_flags(self._fleet, name)
+
+            self._page = FleetPage(self._surveys, self._records, target)
+        page = self._page.render(str(self._fleet.shard), self._started, time.time())
+        return WebPage("200 OK", "text/html; charset=utf-8", page.html.encode(), page.policy)

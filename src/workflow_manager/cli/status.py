@@ -3,57 +3,82 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
-from workflow_manager.assembly import flags_without_queue, read_flags
+from workflow_manager.assembly import flags_without_queue
 from workflow_manager.cli.exit_status import ExitStatus
-from workflow_manager.cli.run_output import utc_now
-from workflow_manager.cli.survey_text import report_lines
-from workflow_manager.cli.surveying import grounds, range_since
-from workflow_manager.config.flags import Flags
+from workflow_manager.cli.surveying import open_deployments, survey, tell_failures, tell_unmatched
+from workflow_manager.config.flags import Flags, Parsed
+from workflow_manager.config.fleet_flags import FLEET
+from workflow_manager.config.run_config import Given
 from workflow_manager.config.survey_flags import STATUS
+from workflow_manager.observe.logs import printable
+from workflow_manager.report.survey_rows import report_lines
+from workflow_manager.report.surveyed import SurveyedInstance
 from workflow_manager.survey.as_json import report_json
 from workflow_manager.survey.findings import SurveyReport
-from workflow_manager.survey.surveyor import Surveyor
 
 SUMMARY = """\
 Show the state of each aggregation's batches and windows: scheduled, due, missed and so on. Takes the flags
-of a run; queue flags are accepted but not required. Writes nothing.
+of a run, or --config for many instances; queue flags are accepted but not required. Writes nothing but the
+page that --html asks for.
 
 Exits with status 1 if the buckets could not be read completely, and with 4 if --fail-on finds something."""
 
 
 def flags() -> Flags:
     """The flags of `status`."""
-    return flags_without_queue("status", SUMMARY, STATUS)
+    return flags_without_queue("status", SUMMARY, STATUS, FLEET)
 
 
 def status(arguments: Sequence[str]) -> int:
     """Survey the range that the flags select, and print the findings."""
-    environ = dict(os.environ)
-    parsed = read_flags("status", SUMMARY, arguments, environ, STATUS, queue=False)
     with ExitStack() as opened:
-        ground = grounds(parsed, environ, utc_now(), opened)
-        period = range_since(parsed, ground.rules, ground.period)
-        spec = ground.spec(period, ground.windows(period.begin, period.end))
-        report = Surveyor(ground.buckets, spec).survey()
-    if parsed.values["json"]:
-        print(json.dumps(report_json(report, period), indent=2))
+        wanted = open_deployments(("status", SUMMARY, STATUS), arguments, dict(os.environ), opened)
+        surveyed = [found for _, found in wanted.each(partial(survey, resources=wanted.resources))]
+    parsed = wanted.given
+    _show(parsed, surveyed, many=wanted.many)
+    for one in surveyed:
+        tell_failures(one.name, one.failures)
+    tell_unmatched(parsed, [report for _, report in _reports(surveyed)])
+    if any(one.failures for one in surveyed):
+        return ExitStatus.FAILED
+    fail_on = Given(parsed.values).optional("fail-on", tuple) or ()
+    found = any(_found(report, what) for what in fail_on for _, report in _reports(surveyed))
+    return ExitStatus.FOUND if found else ExitStatus.DONE
+
+
+def _show(parsed: Parsed, surveyed: Sequence[SurveyedInstance], *, many: bool) -> None:
+    given = Given(parsed.values)
+    path = given.text("html")
+    if path:
+        from workflow_manager.cli.page_file import write_page  # noqa: PLC0415 (imports Jinja2)
+
+        write_page("--html", path, surveyed)
+    if given.get("json", bool):
+        print(json.dumps(_document(surveyed, many=many), indent=2))
+    elif path:
+        print(f"the status page is in {printable(path)}")
     elif sys.stdout.isatty():
         from workflow_manager.cli import survey_table  # noqa: PLC0415 (rich is for terminals only)
 
-        survey_table.show(report)
+        for name, report in _reports(surveyed):
+            survey_table.show(report, name)
     else:
-        print("\n".join(report_lines(report)))
-    for failure in report.failures:
-        print(f"workflow-manager: {failure}", file=sys.stderr)
-    if report.failures:
-        return ExitStatus.FAILED
-    fail_on = parsed.values.get("fail-on", ())
-    assert isinstance(fail_on, tuple)
-    found = any(_found(report, what) for what in fail_on)
-    return ExitStatus.FOUND if found else ExitStatus.DONE
+        blocks = ("\n".join((*filter(None, (name,)), *report_lines(one))) for name, one in _reports(surveyed))
+        print("\n\n".join(blocks))
+
+
+def _reports(surveyed: Sequence[SurveyedInstance]) -> Iterator[tuple[str, SurveyReport]]:
+    return ((one.name, one.report) for one in surveyed if one.report is not None)
+
+
+def _document(surveyed: Sequence[SurveyedInstance], *, many: bool) -> dict[str, object]:
+    """The survey in the format of STATUS_SCHEMA; of many instances, by their names."""
+    documents = {one.name: report_json(one.report, one.times) for one in surveyed if one.report and one.times}
+    return {"instances": documents} if many else documents[""]
 
 
 def _found(report: SurveyReport, what: str) -> bool:

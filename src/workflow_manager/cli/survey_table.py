@@ -6,7 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from workflow_manager.cli.summary import console
-from workflow_manager.cli.survey_text import intake_rows, window_rows
+from workflow_manager.observe.logs import printable
+from workflow_manager.observe.wording import counted
+from workflow_manager.report.survey_rows import intake_rows, window_rows
 from workflow_manager.survey.findings import SurveyReport
 
 NUMBERS = ("ready", "scheduled", "due", "too old", "by peer")
@@ -14,13 +16,13 @@ WINDOW = "window (UTC)"
 _CARE = "yellow"
 
 
-def show(report: SurveyReport) -> None:
+def show(report: SurveyReport, name: str = "") -> None:
     """Print the tables."""
-    console().print(tables(report))
+    console().print(tables(report, name))
 
 
-def tables(report: SurveyReport) -> Group:
-    """The intake side of each aggregation, then its windows."""
+def tables(report: SurveyReport, name: str = "") -> Group:
+    """The intake of each aggregation, what was skipped, and the windows of the instance called `name`."""
     intake = _table("aggregation", "ready", "scheduled", "due", "too old", "oldest due", "newest")
     for row in intake_rows(report):
         cells = [Text(str(cell)) for cell in row]
@@ -30,12 +32,18 @@ def tables(report: SurveyReport) -> Group:
     windows = _table("aggregation", WINDOW, "state", "ready", "by peer")
     last = ""
     for one in window_rows(report):
-        name = one.aggregation if one.aggregation != last else ""
+        again = one.aggregation if one.aggregation != last else ""
         style = _CARE if one.care else ""
         state = Text(f"{one.state}\n{one.note}" if one.note else one.state, style=style)
-        windows.add_row(Text(name), Text(one.window[5:]), state, str(one.ready), str(one.validated))
+        windows.add_row(Text(again), Text(one.window[5:]), state, str(one.ready), str(one.validated))
         last = one.aggregation
-    return Group(Text(f"Status at {report.rules.now:%Y-%m-%d %H:%M} UTC"), intake, windows)
+    skipped = (
+        Text(f"{printable(name)}: {counted(found.malformed, 'malformed name')} skipped", style=_CARE)
+        for name, found in report.aggregations.items()
+        if found.malformed
+    )
+    of = f" of {name}" if name else ""
+    return Group(Text(f"Status{of} at {report.rules.now:%Y-%m-%d %H:%M} UTC"), intake, *skipped, windows)
 
 
 def _table(*headings: str) -> Table:

@@ -21,6 +21,8 @@ AUTO = "auto"
 INTERVAL = "interval"
 INGESTOR_NOTIFICATIONS = "ingestor-notifications"
 PEER_NOTIFICATIONS = "peer-notifications"
+STATUS_INTERVAL = "status-interval"
+STATUS_SINCE = "status-since"
 WATCH = "watch"  # in the place of a URL: the directory itself
 
 _SHARD = re.compile("([0-9]{1,4})/([0-9]{1,4})")
@@ -51,6 +53,20 @@ def _interval(text: str) -> timedelta:
     value = flag_types.duration(text)
     if value < timedelta(seconds=1):
         raise ValueError("must be at least 1s")
+    return value
+
+
+def _status_interval(text: str) -> timedelta:
+    value = flag_types.duration(text)
+    if timedelta() != value < timedelta(minutes=1):
+        raise ValueError("must be at least 1m, or 0 for no surveys")
+    return value
+
+
+def _status_since(text: str) -> timedelta:
+    value = flag_types.days(text)
+    if value <= timedelta():
+        raise ValueError("must be greater than zero")
     return value
 
 
@@ -94,6 +110,15 @@ SERVED = Group(
             "where uploads to the peer's validation bucket are announced; see ingestor-notifications",
         ),
         Option(f"{PEER_NOTIFICATIONS}-identity", "role to receive these notifications with"),
+        Option(
+            STATUS_INTERVAL,
+            "time from one survey of the buckets for the status page and its metrics to the next; 0 for none",
+            "15m",
+            _status_interval,
+        ),
+        Option(
+            STATUS_SINCE, "how far back these surveys look: a duration such as 7d or 36h", "7d", _status_since
+        ),
     ),
 )
 

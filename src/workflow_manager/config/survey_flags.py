@@ -23,6 +23,7 @@ STATUS = Group(
         ),
         SELECTED,
         JSON,
+        Option("html", "write the status page, one HTML file, to this path"),
         Option(
             "fail-on",
             "exit with status 4 if any of these is found: missed, left-out, too-old (comma-separated)",

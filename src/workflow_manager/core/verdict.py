@@ -50,13 +50,17 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a run with the same flags uses at `now`: its two windows, grace period and batch ID format."""
+    """What a run with the same flags uses at `now`: its two windows, grace period and batch ID format.
+
+    With `allow_overlapping_windows` it schedules a window although it overlaps a scheduled one.
+    """
 
     now: datetime
     intake: Window
     aggregation: Window
     grace: timedelta
     batch_ids: BatchIds = BatchIds.UUID
+    allow_overlapping_windows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +91,18 @@ def batch_state(batch: Batch, rules: Rules, *, marked: bool) -> BatchState:
 def window_state(facts: WindowFacts, rules: Rules) -> WindowState:
     """The state of a window."""
     window = facts.window
+    next_run = window == rules.aggregation  # which has not ended only with --allow-unfinished-window
     if facts.marked:
         return WindowState.SCHEDULED
-    if rules.now < window.end:
+    if not next_run and rules.now < window.end:
         return WindowState.FILLING
-    if window != rules.aggregation and rules.now < window.end + rules.grace:
+    if not next_run and rules.now < window.end + rules.grace:
         return WindowState.IN_GRACE
     if not facts.ready:
         return WindowState.EMPTY
     if not facts.validated:
         return WindowState.WAITING
-    return WindowState.DUE if window == rules.aggregation else WindowState.MISSED
+    return WindowState.DUE if next_run else WindowState.MISSED
 
 
 def described(state: WindowState, left_out: int) -> str:

@@ -118,6 +118,21 @@ class PassCrashed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SurveyFailed(Event):
+    """A survey for the status page could not read everything; it is tried again. Passes go on."""
+
+    name: ClassVar[str] = "survey.failed"
+    usual: ClassVar[Severity] = Severity.WARNING
+    error: str
+    failures: int
+
+    @property
+    def message(self) -> str:
+        others = f" (and {counted(self.failures - 1, 'more failure')})" if self.failures > 1 else ""
+        return f"the survey for the status page is incomplete: {self.error}{others}; passes are not affected"
+
+
+@dataclass(frozen=True, slots=True)
 class PageFailed(Event):
     """A page of the HTTP server could not be made."""
 

@@ -45,6 +45,10 @@ class CircuitBreaker:
         self._last_success = float("-inf")
         self._given_up = ""
 
+    def give_up(self, reason: str) -> None:
+        """Send no more requests; `reason` completes "the bucket was given up, as"."""
+        self._given_up = self._given_up or reason
+
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See Bucket. Each page is a request of its own."""
         return self._pages(prefix, self._bucket.list_keys, after, before)

@@ -14,9 +14,11 @@ from workflow_manager.service.dispatcher import Dispatcher
 from workflow_manager.service.instance_passes import InstancePasses, Observers, PassContext, open_passes
 from workflow_manager.service.listener import Listener
 from workflow_manager.service.sources import OpenSource, SourceKey, open_sources
+from workflow_manager.service.survey_jobs import SURVEYS, SurveyContext, SurveyJob, open_survey_jobs
 
 # What a process that does one pass after the other cannot be given: its windows would stand still.
 _FIXED_TIMES = ("now", "aggregation-override-timestamp")
+SURVEY_GRACE = 1.0  # seconds for surveys under way to end in, once the passes have
 
 
 class QuietPasses:
@@ -46,12 +48,14 @@ class ServiceSettings:
 
 
 class FleetService:
-    """Works on one set of instances after the other; see `use`."""
+    """Works on one set of instances after the other; see `use`. Surveys are jobs too, on threads apart."""
 
-    def __init__(self, settings: ServiceSettings, shared: PassContext) -> None:
+    def __init__(self, settings: ServiceSettings, shared: PassContext, surveying: SurveyContext) -> None:
         self._settings = settings
         self._shared = shared
+        self._surveying = surveying
         self._dispatcher = Dispatcher(settings.workers)
+        self._survey_dispatcher = Dispatcher(SURVEYS)
         self._listeners: dict[SourceKey, Listener] = {}
 
     def use(self, fleet: Fleet) -> None:
@@ -60,29 +64,42 @@ class FleetService:
         Raises ConfigError, with all mistakes, before anything has changed. Passes under way end as
         they began; instances that stay keep their times and what is known of them.
         """
-        jobs, sources = self._open(fleet)
+        jobs, surveys, sources = self._open(fleet)
         self._shared.records.use({job.name: job.record() for job in jobs})
         self._dispatcher.use(jobs)
+        self._surveying.surveys.use({job.name: job.survey() for job in surveys})
+        self._survey_dispatcher.use(surveys)
         self._listen(sources)
 
     def start(self) -> None:
-        """Begin to do passes."""
+        """Begin to do passes and surveys."""
         self._dispatcher.start()
+        self._survey_dispatcher.start()
 
     def stop(self, reason: str, seconds: float) -> bool:
         """Start no more passes, and end those under way; whether all have ended in time."""
         for listener in self._listeners.values():
             listener.end()
-        return self._dispatcher.stop(reason, seconds)
+        self._survey_dispatcher.stop(reason, 0.0)
+        in_time = self._dispatcher.stop(reason, seconds)
+        self._survey_dispatcher.stop(reason, SURVEY_GRACE)  # what they read is lost, and nothing else
+        return in_time
 
-    def _open(self, fleet: Fleet) -> tuple[list[InstancePasses], dict[SourceKey, OpenSource]]:
+    def _open(
+        self, fleet: Fleet
+    ) -> tuple[list[InstancePasses], list[SurveyJob], dict[SourceKey, OpenSource]]:
         mistakes = [mistake for instance in fleet.instances for mistake in _mistakes(instance)]
         jobs: list[InstancePasses] = []
+        surveys: list[SurveyJob] = []
         sources: dict[SourceKey, OpenSource] = {}
         environ = self._settings.environ
         with ExitStack() as undone:
             try:
                 jobs = open_passes(fleet, environ, self._observer, self._shared, undone)
+            except ConfigError as error:
+                mistakes.extend(error.mistakes)
+            try:
+                surveys = open_survey_jobs(fleet, self._observer, self._surveying, undone)
             except ConfigError as error:
                 mistakes.extend(error.mistakes)
             try:
@@ -92,7 +109,7 @@ class FleetService:
             if mistakes:
                 raise ConfigError(dict.fromkeys(mistakes))
             undone.pop_all()
-        return jobs, sources
+        return jobs, surveys, sources
 
     def _observer(self, labels: Mapping[str, str]) -> Observer:
         observer = self._settings.observers(labels)

@@ -1,7 +1,5 @@
-"""What the process knows of its instances, as JSON and as a plain page."""
+"""What the process knows of its instances, as JSON."""
 
-import html
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from workflow_manager import __version__
@@ -23,25 +21,11 @@ def overview(records: Records, shard: str, started: float, now: float) -> dict[s
     }
 
 
-def page(document: Mapping[str, object]) -> str:
-    """The overview as a page of HTML, with nothing from elsewhere and all names escaped."""
-    instances = document["instances"]
-    rows = "".join(_row(one) for one in instances) if isinstance(instances, list) else ""
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>workflow-manager</title></head>'
-        f"<body><h1>workflow-manager {_text(document['version'])}</h1><p>{_text(document['time'])}, shard "
-        f'{_text(document["shard"])}. <a href="metrics">Metrics</a>, <a href="status.json">JSON</a>.</p>'
-        "<table><thead><tr><th>Instance</th><th>State</th><th>Last pass</th><th>Last success</th>"
-        "<th>Intake tasks</th><th>Aggregation tasks</th><th>Failures</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></body></html>\n"
-    )
-
-
 def _instance(record: Record, now: float) -> dict[str, object]:
     return {
         "name": record.name,
         "labels": dict(record.labels),
-        "state": _state(record),
+        "state": state(record),
         "interval_seconds": record.interval,
         "running": record.running,
         "last_pass": _time(record.ended),
@@ -58,7 +42,8 @@ def _instance(record: Record, now: float) -> dict[str, object]:
     }
 
 
-def _state(record: Record) -> str:
+def state(record: Record) -> str:
+    """What became of the last pass of an instance, in words."""
     match record.last:
         case None:
             return "waiting for its first pass"
@@ -68,22 +53,6 @@ def _state(record: Record) -> str:
             return "another process holds the lease"
         case Outcome.FAILED:
             return "failing"
-
-
-def _row(instance: Mapping[str, object]) -> str:
-    failures = instance["failures"]
-    shown: Sequence[object] = failures if isinstance(failures, list) else ()
-    cells = (
-        *(instance["name"], instance["state"], instance["last_pass"], instance["last_success"]),
-        *(instance["intake_tasks_scheduled"], instance["aggregation_tasks_scheduled"]),
-        "; ".join(map(str, shown[:3])),
-    )
-    return f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}</tr>"
-
-
-def _text(value: object) -> str:
-    text = "" if value is None else str(value)
-    return html.escape("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text))
 
 
 def _time(seconds: float) -> str | None:

@@ -7,17 +7,18 @@ from workflow_manager.core.verdict import Rules, WindowState
 from workflow_manager.core.windows import Window
 from workflow_manager.survey.findings import AggregationFindings, SurveyReport, WindowFindings
 
-_STAMP = {"type": "string", "format": "date-time"}
-_COUNT = {"type": "integer", "minimum": 0}
-_BATCH_TIME = {"type": ["string", "null"], "description": "a batch time, YYYY/MM/DD/HH/MM, UTC"}
+STAMP = {"type": "string", "format": "date-time"}
+COUNT = {"type": "integer", "minimum": 0}
+BATCH_TIME = {"type": ["string", "null"], "description": "a batch time, YYYY/MM/DD/HH/MM, UTC"}
 _WINDOW = {
     "type": "object",
-    "properties": {"begin": _STAMP, "end": _STAMP},
+    "properties": {"begin": STAMP, "end": STAMP},
     "required": ["begin", "end"],
 }
 
 
-def _object(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 (a schema is any JSON)
+def object_schema(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 (a schema is any JSON)
+    """An object that has all these properties, and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -26,42 +27,46 @@ def _object(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 (a schema is a
     }
 
 
-WINDOW_SCHEMA = _object(
-    begin=_STAMP,
-    end=_STAMP,
+OVERLAPS = {
+    "anyOf": [_WINDOW, {"type": "null"}],
+    "description": "a scheduled window of another length that overlaps it",
+}
+WINDOW_SCHEMA = object_schema(
+    begin=STAMP,
+    end=STAMP,
     state={"enum": [state.value for state in WindowState]},
-    ready=_COUNT | {"description": "batches that are ready in the ingestion bucket"},
-    incomplete=_COUNT,
-    validated=_COUNT | {"description": "ready batches that the peer has validated"},
-    left_out=_COUNT | {"description": "validated batches that the task of a scheduled window did not name"},
+    ready=COUNT | {"description": "batches that are ready in the ingestion bucket"},
+    incomplete=COUNT,
+    validated=COUNT | {"description": "ready batches that the peer has validated"},
+    left_out=COUNT | {"description": "validated batches that the task of a scheduled window did not name"},
     left_out_known={
         "type": "boolean",
         "description": "false if the marker does not record which batches the task named",
     },
     left_out_example={"type": ["string", "null"]},
-    overlaps={"anyOf": [_WINDOW, {"type": "null"}], "description": "a scheduled window of another length"},
+    overlaps=OVERLAPS,
 )
 STATUS_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "status",
-    **_object(
-        now=_STAMP | {"description": "the time for which the states are computed"},
-        since=_STAMP,
-        until=_STAMP,
+    **object_schema(
+        now=STAMP | {"description": "the time for which the states are computed"},
+        since=STAMP,
+        until=STAMP,
         aggregations={
             "type": "array",
-            "items": _object(
+            "items": object_schema(
                 aggregation_id={"type": "string"},
-                malformed=_COUNT,
-                intake=_object(
-                    ready=_COUNT,
-                    incomplete=_COUNT,
-                    scheduled=_COUNT,
-                    due=_COUNT,
-                    too_old=_COUNT | {"description": "ready, unmarked, and before the intake window"},
-                    too_early=_COUNT | {"description": "ready, unmarked, and after the intake window"},
-                    oldest_due=_BATCH_TIME,
-                    newest=_BATCH_TIME,
+                malformed=COUNT,
+                intake=object_schema(
+                    ready=COUNT,
+                    incomplete=COUNT,
+                    scheduled=COUNT,
+                    due=COUNT,
+                    too_old=COUNT | {"description": "ready, unmarked, and before the intake window"},
+                    too_early=COUNT | {"description": "ready, unmarked, and after the intake window"},
+                    oldest_due=BATCH_TIME,
+                    newest=BATCH_TIME,
                 ),
                 windows={"type": "array", "items": WINDOW_SCHEMA},
             ),
@@ -99,9 +104,14 @@ def window_json(found: WindowFindings, rules: Rules) -> dict[str, Any]:
         "left_out": found.left_out,
         "left_out_known": found.recorded or not found.marked,
         "left_out_example": f"{example.time}/{example.id}" if example else None,
-        "overlaps": found.overlaps
-        and {"begin": timestamp(found.overlaps.begin), "end": timestamp(found.overlaps.end)},
+        "overlaps": overlaps_json(found),
     }
+
+
+def overlaps_json(found: WindowFindings) -> dict[str, str] | None:
+    """The scheduled window of another length that overlaps this one, if any."""
+    other = found.overlaps
+    return None if other is None else {"begin": timestamp(other.begin), "end": timestamp(other.end)}
 
 
 def _aggregation(found: AggregationFindings, rules: Rules) -> dict[str, Any]:

@@ -53,15 +53,17 @@ class BackfillRange:
         return [planned for window in windows for planned in self._passes(report, window)]
 
     def refused(self, report: SurveyReport) -> Iterator[RefusedWindow]:
-        """The windows that begin in the range and have validated batches, but are not scheduled."""
+        """The windows that overlap the range and have validated batches, but are not scheduled."""
         if self.only is Only.INTAKE or self.again:
             return
         for name, found in report.aggregations.items():
             for one in found.windows:
-                if one.marked or not one.validated or one.window.begin not in self.times:
+                if one.marked or not one.validated:
                     continue
                 if one.state(report.rules) in (WindowState.FILLING, WindowState.IN_GRACE):
                     yield RefusedWindow(name, one.window, f"it is {one.state(report.rules)}")
+                elif one.window.begin not in self.times:
+                    yield RefusedWindow(name, one.window, "it begins before the range")
                 elif one.overlaps is not None:
                     yield RefusedWindow(name, one.window, "it overlaps a scheduled window")
 

@@ -18,23 +18,39 @@ from workflow_manager.core.names import (
 from workflow_manager.core.selection import Selection
 from workflow_manager.core.verdict import BatchState, Rules, WindowState, batch_state
 from workflow_manager.core.windows import MINUTE, Window, aggregation_window
+from workflow_manager.flag_types import written
+from workflow_manager.pipeline.listing import exists
 from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.scheduler import Buckets
 from workflow_manager.ports import Bucket
+from workflow_manager.survey import commands
+from workflow_manager.survey.backfill_plan import Only
 from workflow_manager.survey.findings import WindowFindings
 from workflow_manager.survey.subject import batch_time
-from workflow_manager.survey.surveyor import Surveyor, SurveySpec
+from workflow_manager.survey.surveyor import ALONE, Surveyor, SurveyResources, SurveySpec
 
 
 @dataclass(frozen=True, slots=True)
 class WindowExplanation:
-    """A window, its marker and its state. `record` is None if there is no marker."""
+    """A window, its marker and its state. `record` is None if there is no marker.
+
+    `known` says whether the ingestion bucket has objects of the aggregation. `other_length` is set if
+    runs schedule windows of another length.
+    """
 
     aggregation: str
     findings: WindowFindings
     state: WindowState
     marker: str
     record: MarkerRecord | None
+    known: bool = True
+    other_length: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether runs would schedule the window if it did not overlap a scheduled one."""
+        due = self.state in (WindowState.DUE, WindowState.MISSED)
+        return due and self.findings.overlaps is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +75,42 @@ class BatchExplanation:
     named: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class MalformedExplanation:
+    """An object with a malformed name, and which buckets have it: `ingestion`, `own`, `peer`."""
+
+    name: str
+    problem: str
+    buckets: tuple[str, ...]
+
+
+Explanation = BatchExplanation | WindowExplanation | MalformedExplanation
+
+
+def is_anything(explained: Explanation) -> bool:
+    """Whether any bucket has anything of what is explained."""
+    match explained:
+        case MalformedExplanation(buckets=found):
+            return bool(found)
+        case BatchExplanation(ingestion=ingestion, peer=peer, own=own, record=record):
+            return bool(ingestion or peer or own or record)
+        case WindowExplanation(known=known, record=record):
+            return known or record is not None
+
+
 class Explainer:
     """Explains batches and windows; raises StorageError if the buckets cannot be read."""
 
-    def __init__(self, buckets: Buckets[Bucket], rules: Rules, period: timedelta, *, is_first: bool) -> None:
+    def __init__(
+        self,
+        buckets: Buckets[Bucket],
+        rules: Rules,
+        period: timedelta,
+        *,
+        is_first: bool,
+        resources: SurveyResources = ALONE,
+    ) -> None:
+        self._resources = resources
         self._buckets = buckets
         self._rules = rules
         self._period = period
@@ -81,14 +129,22 @@ class Explainer:
             self._is_first,
             Selection.exactly(aggregation),
         )
-        report = Surveyor(self._buckets, spec).survey()
+        report = Surveyor(self._buckets, spec, self._resources).survey()
         self.warnings.extend(report.failures)
         surveyed = report.aggregations.get(aggregation)
         marker = aggregate_marker(aggregation, window)
         record = self._reader.read(marker)
         known = (one for one in surveyed.windows if one.window == window) if surveyed else iter(())
         found = next(known, None) or WindowFindings(window, marked=record is not None)
-        return WindowExplanation(aggregation, found, found.state(self._rules), marker, record)
+        return WindowExplanation(
+            aggregation,
+            found,
+            found.state(self._rules),
+            marker,
+            record,
+            surveyed is not None,
+            spec.period != self._period,
+        )
 
     def batch(self, aggregation: str, batch: Batch) -> BatchExplanation:
         """A batch, which need not exist."""
@@ -118,6 +174,13 @@ class Explainer:
             named,
         )
 
+    def malformed(self, name: str, problem: str) -> MalformedExplanation:
+        """An object with a malformed name, which need not exist."""
+        buckets = self._buckets
+        stores = (("ingestion", buckets.ingestion), ("own", buckets.own), ("peer", buckets.peer))
+        found = (which for which, store in stores if exists(store, name))
+        return MalformedExplanation(name, problem, tuple(found))
+
     def search(self, batch_id: str, times: Window, selection: Selection) -> Iterator[tuple[str, Batch]]:
         """The batches with this ID in a range of time, in all selected aggregations."""
         spec = SurveySpec(
@@ -129,7 +192,7 @@ class Explainer:
             selection,
             wanted_id=batch_id,
         )
-        report = Surveyor(self._buckets, spec).survey()
+        report = Surveyor(self._buckets, spec, self._resources).survey()
         self.warnings.extend(report.failures)
         for name, found in report.aggregations.items():
             for batch in found.wanted:
@@ -147,76 +210,75 @@ class Explainer:
         return found
 
 
-def remedy(explained: BatchExplanation | WindowExplanation) -> Iterator[tuple[str, str]]:
-    """What it takes to schedule this: sentences, each with a command or an empty string."""
-    if isinstance(explained, BatchExplanation):
-        yield from _intake_remedy(explained)
-        yield from _window_remedy(explained.window)
-        if explained.named is False and explained.ready and explained.validated:
-            yield (
-                (
-                    "To aggregate this batch, publish the window's task again with the batches that are ready"
-                    " and validated now. The batches that it named before are then aggregated twice."
-                ),
-                (
-                    f"workflow-manager backfill --marker {_quoted(marker_name(explained.window.marker))}"
-                    " --again --recompute --reason 'batches came late'"
-                ),
-            )
-    else:
-        yield from _window_remedy(explained)
+def remedy(explained: Explanation, target: str = "") -> Iterator[tuple[str, str]]:
+    """What it takes to schedule this: sentences, each with a command or an empty string.
+
+    `target` holds the flags that choose an instance in commands, if there are many.
+    """
+    if isinstance(explained, MalformedExplanation):
+        yield "Runs skip and count it. To schedule it, upload it under a valid name.", ""
+        return
+    if isinstance(explained, WindowExplanation):
+        yield from _window_remedy(explained, target)
+        if explained.findings.left_out:
+            yield _recomputed("the batches that were left out", explained, target)
+        return
+    yield from _intake_remedy(explained, target)
+    yield from _window_remedy(explained.window, target)
+    if explained.named is False and explained.ready and explained.validated:
+        yield _recomputed("this batch", explained.window, target)
 
 
-def _intake_remedy(explained: BatchExplanation) -> Iterator[tuple[str, str]]:
+def _recomputed(what: str, window: WindowExplanation, target: str) -> tuple[str, str]:
+    return (
+        (
+            f"To aggregate {what}, publish the window's task again with the batches that are ready"
+            " and validated now. The batches that it named before are then aggregated twice."
+        ),
+        commands.recompute(marker_name(window.marker), target),
+    )
+
+
+def _intake_remedy(explained: BatchExplanation, target: str) -> Iterator[tuple[str, str]]:
     begin = batch_time(explained.batch)
-    of = _quoted(explained.aggregation)
     match explained.state:
         case None if explained.record is None:
             yield "It can be scheduled once all three of its objects are in the ingestion bucket.", ""
         case BatchState.DUE:
-            yield "The next run schedules its intake.", "workflow-manager run"
+            yield "The next run schedules its intake.", commands.run(target)
         case BatchState.TOO_OLD:
             yield (
                 "Runs no longer schedule its intake; run a backfill.",
-                (
-                    f"workflow-manager backfill --from {_stamp(begin)} --to {_stamp(begin + MINUTE)}"
-                    f" --aggregation-id {of} --only intake"
+                commands.backfill(
+                    Window(begin, begin + MINUTE), [explained.aggregation], Only.INTAKE, target
                 ),
             )
         case BatchState.TOO_EARLY:
             yield "A run schedules its intake once its time is less than a day in the future.", ""
 
 
-def _window_remedy(explained: WindowExplanation) -> Iterator[tuple[str, str]]:
+def _window_remedy(explained: WindowExplanation, target: str) -> Iterator[tuple[str, str]]:
     window = explained.findings.window
-    of = _quoted(explained.aggregation)
+    if explained.is_refused:
+        yield (
+            (
+                "Runs and backfills refuse the window, because batches would be aggregated twice. If that is"
+                " what you want, use --allow-overlapping-windows."
+            ),
+            "",
+        )
+        return
+    if explained.other_length:
+        target = f"--aggregation-period {written(window.end - window.begin)} {target}".rstrip()
     match explained.state:
         case WindowState.DUE:
-            yield "The next run schedules the window.", "workflow-manager run"
+            yield "The next run schedules the window.", commands.run(target)
         case WindowState.MISSED:
             yield (
                 "Runs no longer schedule the window; run a backfill.",
-                (
-                    f"workflow-manager backfill --from {_stamp(window.begin)} --to {_stamp(window.end)}"
-                    f" --aggregation-id {of} --only aggregate"
-                ),
+                commands.backfill(window, [explained.aggregation], Only.AGGREGATE, target),
             )
         case WindowState.WAITING:
             yield "The window can be scheduled once the peer has validated any of its batches.", ""
         case WindowState.FILLING | WindowState.IN_GRACE:
             yield "A run schedules the window after its grace period.", ""
-
-
-def _stamp(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _quoted(text: str) -> str:
-    """Quote a name for a shell; escape characters that are unsafe on a terminal."""
-    if text.isascii() and all(char.isalnum() or char in "-_.:/" for char in text):
-        return text
-    if text.isprintable():
-        return "'" + text.replace("'", "'\\''") + "'"
-    return (
-        "$'" + "".join(one if one.isalnum() and one.isascii() else f"\\U{ord(one):08x}" for one in text) + "'"
-    )

@@ -13,7 +13,7 @@ from workflow_manager.core.windows import Window
 class IntakeFindings:
     """How many batches of one aggregation are in each intake state.
 
-    `oldest_due` and `newest` are batch times (`yyyy/mm/dd/HH/MM`, UTC), or empty.
+    `oldest_due`, `oldest_too_old` and `newest` are batch times (`yyyy/mm/dd/HH/MM`, UTC), or empty.
     """
 
     ready: int = 0
@@ -24,13 +24,14 @@ class IntakeFindings:
     too_early: int = 0
     oldest_due: str = ""
     newest: str = ""
+    oldest_too_old: str = ""
 
     def add(self, other: "IntakeFindings") -> None:
         """Add the findings of another part of the range."""
         for name in ("ready", "incomplete", "scheduled", "due", "too_old", "too_early"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        known = [time for time in (self.oldest_due, other.oldest_due) if time]
-        self.oldest_due = min(known, default="")
+        self.oldest_due = min(filter(None, (self.oldest_due, other.oldest_due)), default="")
+        self.oldest_too_old = min(filter(None, (self.oldest_too_old, other.oldest_too_old)), default="")
         self.newest = max(self.newest, other.newest)
 
 
@@ -87,11 +88,15 @@ class AggregationFindings:
 
 @dataclass(slots=True)
 class SurveyReport:
-    """A survey: the aggregations sorted by ID, and the errors that make it incomplete."""
+    """A survey: the aggregations sorted by ID, and the errors that make it incomplete.
+
+    `omitted` counts the aggregations that were not surveyed because there are too many.
+    """
 
     rules: Rules
     aggregations: dict[str, AggregationFindings] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    omitted: int = 0
 
     def missed(self) -> Iterator[WindowFindings]:
         """The windows that could be aggregated, but that runs no longer schedule."""

@@ -106,6 +106,7 @@ class PieceSurvey:
                 intake.oldest_due = min(intake.oldest_due or batch.time, batch.time)
             case BatchState.TOO_OLD:
                 intake.too_old += 1
+                intake.oldest_too_old = min(intake.oldest_too_old or batch.time, batch.time)
             case BatchState.TOO_EARLY:
                 intake.too_early += 1
                 return False

@@ -54,7 +54,12 @@ Subject = BatchSubject | WindowSubject | BatchIdSubject
 
 def batch_time(batch: Batch) -> datetime:
     """The time of a batch, from its object names."""
-    return datetime.strptime(batch.time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
+    return parse_batch_time(batch.time)
+
+
+def parse_batch_time(time: str) -> datetime:
+    """A batch time as object names have it; raises ValueError if there is none."""
+    return datetime.strptime(time, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
 
 
 def parse_subject(words: list[str], batch_ids: BatchIds = BatchIds.ANY) -> Subject:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from workflow_manager.core.names import aggregation_problem, validity_infix
 from workflow_manager.core.selection import Selection
+from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.core.verdict import Rules
 from workflow_manager.core.windows import Window, union
 from workflow_manager.errors import explain
@@ -17,7 +18,7 @@ from workflow_manager.pipeline.memory_budget import MemoryBudget
 from workflow_manager.pipeline.recorded import MarkerReader
 from workflow_manager.pipeline.scheduler import Buckets
 from workflow_manager.pipeline.splitting import Split, pieces
-from workflow_manager.pipeline.stage import Stage
+from workflow_manager.pipeline.stage import Stage, WorkerPool
 from workflow_manager.ports import Bucket
 from workflow_manager.survey.findings import AggregationFindings, SurveyReport
 from workflow_manager.survey.piece import PieceContext, PieceSurvey
@@ -43,12 +44,31 @@ class SurveySpec:
     workers: int = 24
     breaker_seconds: float = 60.0
     wanted_id: str = ""
+    shard: Shard = WHOLE
+
+    def selects(self, aggregation: str) -> bool:
+        """Whether the survey is about this aggregation."""
+        return aggregation in self.selection and self.shard.owns(aggregation)
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyResources:
+    """What surveys in one process share. Of more than `most_aggregations`, the others are counted only."""
+
+    pool: WorkerPool | None = None
+    memory: MemoryBudget | None = None
+    most_aggregations: int | None = None
+
+
+ALONE = SurveyResources()
 
 
 class Surveyor:
-    """Surveys buckets without writing. Memory does not depend on the length of the range."""
+    """Surveys buckets without writing. Memory does not depend on the number of batches."""
 
-    def __init__(self, buckets: Buckets[Bucket], spec: SurveySpec) -> None:
+    def __init__(
+        self, buckets: Buckets[Bucket], spec: SurveySpec, resources: SurveyResources = ALONE
+    ) -> None:
         policy = BreakerPolicy(spec.breaker_seconds, lambda bucket, error: self._fail(f"{bucket}: {error}"))
         self._ingestion, self._own, self._peer = (
             CircuitBreaker(bucket, policy) for bucket in (buckets.ingestion, buckets.own, buckets.peer)
@@ -56,16 +76,23 @@ class Surveyor:
         self._spec = spec
         self._lock = threading.Lock()
         self._report = SurveyReport(spec.rules)
-        self._memory = MemoryBudget()
-        self._listing = Stage("survey", spec.workers, bounded=False)
+        self._memory = resources.memory or MemoryBudget()
+        self._listing = Stage("survey", spec.workers, bounded=False, pool=resources.pool)
+        self._most = resources.most_aggregations
 
     def survey(self) -> SurveyReport:
         """Survey everything. Read errors are in the report's failures, not raised."""
         reader = MarkerReader(self._own, lambda error: self._fail(explain(error)))
+        begun = 0
         try:
             for aggregation in aggregations(self._ingestion):
-                if not aggregation_problem(aggregation) and aggregation in self._spec.selection:
-                    self._listing.submit(self._guarded, aggregation, self._begin(aggregation, reader))
+                if aggregation_problem(aggregation) or not self._spec.selects(aggregation):
+                    continue
+                if begun == self._most:
+                    self._report.omitted += 1
+                    continue
+                begun += 1
+                self._listing.submit(self._guarded, aggregation, self._begin(aggregation, reader))
         except Exception as error:  # noqa: BLE001 (aggregations already found are still surveyed)
             self._fail(f"some aggregations are missing from this report: {explain(error)}")
         finally:
@@ -74,13 +101,18 @@ class Surveyor:
         report.aggregations = {name: report.aggregations[name] for name in sorted(report.aggregations)}
         return report
 
+    def interrupt(self, reason: str) -> None:
+        """Send no more requests; what has not been read is among the report's failures."""
+        for bucket in (self._ingestion, self._own, self._peer):
+            bucket.give_up(reason)
+
     def _begin(self, aggregation: str, reader: MarkerReader) -> Callable[[], None]:
         """The job that surveys one aggregation; after its first request, its work can be split."""
 
         def begin() -> None:
             spec = self._spec
             markers = WindowMarkers(self._own, reader, aggregation, spec.windows, spec.period)
-            found = AggregationFindings(aggregation, windows=markers.findings(spec.rules.now))
+            found = AggregationFindings(aggregation, windows=markers.findings(spec.rules))
             context = PieceContext(
                 self._ingestion,
                 self._own,

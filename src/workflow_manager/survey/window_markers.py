@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from workflow_manager.core.marker_record import MarkerRecord
 from workflow_manager.core.names import aggregate_marker, overlapping_range, parse_aggregate_marker
+from workflow_manager.core.verdict import Rules
 from workflow_manager.core.windows import Window, aggregation_window
 from workflow_manager.pipeline.listing import in_order
 from workflow_manager.pipeline.recorded import MarkerReader
@@ -70,13 +71,14 @@ class WindowMarkers:
                 self._records.popitem(last=False)
         return record
 
-    def findings(self, now: datetime) -> list[WindowFindings]:
+    def findings(self, rules: Rules) -> list[WindowFindings]:
         """The windows that have begun or have a marker, without batch counts."""
+        others = () if rules.allow_overlapping_windows else self._others
         found = []
         for window in self.windows_in(self.range):
             marked = window in self._marked
-            if marked or window.begin <= now:
-                overlaps = next((other for other in self._others if other.overlap(window)), None)
+            if marked or window.begin <= rules.now:
+                overlaps = next((other for other in others if other.overlap(window)), None)
                 found.append(WindowFindings(window, marked=marked, overlaps=overlaps))
         return found
 

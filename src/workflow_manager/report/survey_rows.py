@@ -1,6 +1,6 @@
 """A survey in rows, which tables and plain text share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -47,15 +47,16 @@ def intake_rows(report: SurveyReport) -> Iterator[IntakeRow]:
             intake.scheduled,
             intake.due,
             intake.too_old,
-            _short(intake.oldest_due),
-            _short(intake.newest),
+            short_time(intake.oldest_due),
+            short_time(intake.newest),
         )
 
 
 def window_rows(report: SurveyReport) -> Iterator[WindowRow]:
     """The windows; consecutive ones that need no details share a row."""
     for found in report.aggregations.values():
-        yield from _rows(found, report.rules)
+        for windows in groups(found, report.rules):
+            yield row(found.aggregation, windows, report.rules)
 
 
 def report_lines(report: SurveyReport) -> Iterator[str]:
@@ -80,23 +81,31 @@ def _malformed(report: SurveyReport, shown: str) -> int:
     return sum(one.malformed for name, one in report.aggregations.items() if printable(name) == shown)
 
 
-def _rows(found: AggregationFindings, rules: Rules) -> Iterator[WindowRow]:
-    name = printable(found.aggregation)
-    for (state, quiet), alike in groupby(found.windows, lambda one: (one.state(rules), _quiet(one, rules))):
-        windows = list(alike)
-        if quiet and len(windows) > 1:
-            window = Window(windows[0].window.begin, windows[-1].window.end)
-            ready, validated = sum(one.ready for one in windows), sum(one.validated for one in windows)
-            note = f"{len(windows)} windows"
-            yield WindowRow(name, _span(window), str(state), ready, validated, note, care=False)
-            continue
-        for one in windows:
-            care = state in NEEDS_CARE or bool(one.left_out) or one.overlaps is not None
-            note = counted(one.incomplete, "incomplete batch") if one.incomplete else ""
-            if one.overlaps is not None and not one.marked:
-                note = f"overlaps the scheduled window {_span(one.overlaps)}"
-            text = described(state, one.left_out)
-            yield WindowRow(name, _span(one.window), text, one.ready, one.validated, note, care)
+def groups(found: AggregationFindings, rules: Rules) -> Iterator[list[WindowFindings]]:
+    """The windows of an aggregation; consecutive ones that need no details are together."""
+    for (_, quiet), alike in groupby(found.windows, lambda one: (one.state(rules), _quiet(one, rules))):
+        if quiet:
+            yield list(alike)
+        else:
+            yield from ([one] for one in alike)
+
+
+def row(aggregation: str, windows: Sequence[WindowFindings], rules: Rules) -> WindowRow:
+    """One group of windows as a row."""
+    name = printable(aggregation)
+    one = windows[0]
+    state = one.state(rules)
+    if len(windows) > 1:
+        window = Window(one.window.begin, windows[-1].window.end)
+        ready, validated = sum(each.ready for each in windows), sum(each.validated for each in windows)
+        note = f"{len(windows)} windows"
+        return WindowRow(name, short_span(window), str(state), ready, validated, note, care=False)
+    care = state in NEEDS_CARE or bool(one.left_out) or one.overlaps is not None
+    note = counted(one.incomplete, "incomplete batch") if one.incomplete else ""
+    if one.overlaps is not None and not one.marked:
+        note = f"overlaps the scheduled window {short_span(one.overlaps)}"
+    text = described(state, one.left_out)
+    return WindowRow(name, short_span(one.window), text, one.ready, one.validated, note, care)
 
 
 def _quiet(found: WindowFindings, rules: Rules) -> bool:
@@ -105,12 +114,13 @@ def _quiet(found: WindowFindings, rules: Rules) -> bool:
     return state in (WindowState.EMPTY, WindowState.SCHEDULED) and not found.left_out and not found.overlaps
 
 
-def _span(window: Window) -> str:
+def short_span(window: Window) -> str:
+    """A window without what its begin and end have in common."""
     same_day = window.begin.date() == window.end.date()
     return f"{window.begin:%Y-%m-%d %H:%M} to {window.end:{'%H:%M' if same_day else '%m-%d %H:%M'}}"
 
 
-def _short(time: str) -> str:
+def short_time(time: str) -> str:
     """A batch time without the year: `11-23 04:05`."""
     if not time:
         return ""

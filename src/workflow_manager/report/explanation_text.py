@@ -5,20 +5,34 @@ from collections.abc import Iterator
 from workflow_manager.core.marker_record import MarkerRecord, marker_name
 from workflow_manager.core.verdict import REASONS, Rules
 from workflow_manager.observe.wording import counted, quote, span
-from workflow_manager.survey.explanation import BatchExplanation, WindowExplanation, remedy
+from workflow_manager.survey.explanation import (
+    BatchExplanation,
+    Explanation,
+    MalformedExplanation,
+    WindowExplanation,
+    remedy,
+)
+
+_BUCKETS = {"ingestion": "ingestion bucket", "own": "own bucket", "peer": "peer's bucket"}
 
 
-def sentences(explained: BatchExplanation | WindowExplanation, rules: Rules) -> Iterator[str]:
-    """What there is to say, one line each; a command stands on a line of its own."""
-    if isinstance(explained, BatchExplanation):
+def sentences(explained: Explanation, rules: Rules, target: str = "") -> Iterator[str]:
+    """What there is to say, one line each; a command has its own line. See `remedy` for `target`."""
+    if isinstance(explained, MalformedExplanation):
+        where = " and in the ".join(_BUCKETS[bucket] for bucket in explained.buckets)
+        yield f"{quote(explained.name)} is malformed: {explained.problem}."
+        yield f"It is in the {where}." if where else "No bucket has an object with this name."
+    elif isinstance(explained, BatchExplanation):
         yield from _batch(explained)
-        yield from _window(explained.window)
+        yield _window(explained.window)
+        yield from window_sentences(explained.window)
         yield from _named(explained)
     else:
-        yield from _window(explained)
+        yield _window(explained)
+        yield from window_sentences(explained)
     yield f"As of {rules.now:%Y-%m-%dT%H:%M:%SZ}:"
     anything = False
-    for sentence, command in remedy(explained):
+    for sentence, command in remedy(explained, target):
         anything = True
         yield f"  {sentence}"
         if command:
@@ -46,15 +60,26 @@ def _batch(explained: BatchExplanation) -> Iterator[str]:
         yield f"Its intake is {explained.state}: {REASONS[explained.state]}."
 
 
-def _window(explained: WindowExplanation) -> Iterator[str]:
+def _window(explained: WindowExplanation) -> str:
     found = explained.findings
     left_out = f", {found.left_out} of them left out of its task" if found.left_out else ""
-    yield (
+    incomplete = f"; {counted(found.incomplete, 'incomplete batch')}" if found.incomplete else ""
+    return (
         f"Window {span(found.window)} of {quote(explained.aggregation)}: {found.ready} ready,"
-        f" {found.validated} validated by the peer{left_out}."
+        f" {found.validated} validated by the peer{left_out}{incomplete}."
     )
+
+
+def window_sentences(explained: WindowExplanation) -> Iterator[str]:
+    """Why a window is in its state, without what a table beside it already says."""
+    found = explained.findings
+    if not explained.known:
+        yield f"The ingestion bucket has no aggregation {quote(explained.aggregation)}; check its spelling."
     yield f"The window is {explained.state}: {REASONS[explained.state]}."
-    yield from _marker("Its marker", marker_name(explained.marker), explained.record)
+    if explained.record is None and found.marked:
+        yield f"Its marker {quote(marker_name(explained.marker))} exists."
+    else:
+        yield from _marker("Its marker", marker_name(explained.marker), explained.record)
     if found.overlaps is not None:
         yield f"It overlaps the scheduled window {span(found.overlaps)}, so a run refuses to schedule it."
 
