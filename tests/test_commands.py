@@ -37,6 +37,7 @@ NEEDS = {
 }
 # Pages whose blocks another test runs, all of them.
 ELSEWHERE = {
+    "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/how-to/add-a-task-queue.md": "tests/test_how_to.py",
     "docs/how-to/the-peer-was-down.md": "tests/test_story.py",
     "docs/tutorial.md": "tests/test_first_steps.py",
