@@ -45,6 +45,7 @@ def bill(wheel: Path, python: Path, directory: Path) -> tuple[Path, Path]:
         f"--output-file={licences}",
     )
     _check(document)
+    _add_bundled(document, interpreter)
     return document, licences
 
 
@@ -60,6 +61,28 @@ def install(wheel: Path, extra: str, python: Path, environment: Path) -> Path:
         *("--constraints", str(LOCK), what),
     )
     return interpreter
+
+
+def _add_bundled(document: Path, interpreter: Path) -> None:
+    """Add the libraries in C that PycURL's wheel contains, which no package's metadata mentions."""
+    printed = run(str(interpreter), "-c", "import pycurl; print(pycurl.version)")
+    _, *bundled = (part.partition("/")[::2] for part in printed.split())
+    bill = json.loads(document.read_text())
+    (pycurl,) = (part for part in bill["dependencies"] if part["ref"].startswith("pycurl=="))
+    for name, version in bundled:
+        reference = f"pycurl/{name}=={version}"
+        bill["components"].append(
+            {
+                "bom-ref": reference,
+                "name": name,
+                "version": version,
+                "type": "library",
+                "group": "bundled with pycurl",
+            }
+        )
+        bill["dependencies"].append({"ref": reference})
+        pycurl.setdefault("dependsOn", []).append(reference)
+    document.write_text(json.dumps(bill, indent=2) + "\n")
 
 
 def _check(document: Path) -> None:
