@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs pictures site dist audit lock clean
+.PHONY: help demo quick test check soak fuzz format docs dashboards pictures site dist audit lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make dashboards generate the dashboard in deploy/grafana from dashboard.py"
 	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
 	@echo "make site       build the documentation site into build/site"
 	@echo "make dist       build a release twice, check it, and test its wheel on each Python; see RELEASING.md"
@@ -100,6 +101,9 @@ dist: $(VENV)/.release
 audit: $(VENV)/.release
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/all.txt
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
+
+dashboards: $(VENV)/.dev
+	$(BIN)/python deploy/grafana/dashboard.py
 
 # Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
 pictures: $(VENV)/.dev

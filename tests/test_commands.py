@@ -7,16 +7,19 @@ comment before it says `<!-- needs: a cloud -->` or `<!-- run by: .ci/run -->`. 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from servers.pushgateway import pushed, pushgateway
 from serving import serving
 from support.command import Deployment, installed_with
 from support.markdown_pages import ROOT, Block, blocks, pages
@@ -53,6 +56,7 @@ class Setting:
     command: Path
     wheel: Path
     environ: dict[str, str]
+    opened: ExitStack  # closed after the test
     replace: dict[str, str] = field(default_factory=dict)
     before: str = ""
 
@@ -172,6 +176,24 @@ def _dead_letters(at: Setting) -> Check:
     return check
 
 
+def _alerts(at: Setting) -> Check:
+    """A missed window, a Pushgateway, and the file of alerts."""
+    deployment = _deployment(at)
+    deployment.put("peer", f"{BATCH.format(1)}.validity_0.sig")
+    at.environ["WORKFLOW_MANAGER_NOW"] = f"{NOW + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"
+    gateway = at.opened.enter_context(pushgateway(at.home))
+    at.replace = {"http://prometheus-pushgateway:9091": gateway}
+    shutil.copy(ROOT / "deploy/prometheus/alerts.yaml", at.home)
+
+    def check(printed: str) -> None:
+        assert "workflow_manager_" in pushed(gateway), printed
+        alerts = (at.home / "alerts.yaml").read_text()
+        assert "https://example.com/docs/" in alerts
+        assert "docs.example.org" not in alerts
+
+    return check
+
+
 def _shard(at: Setting) -> Check:
     """Four instances; the service is stopped as soon as it works."""
     at.command = installed_with("serve")
@@ -204,6 +226,7 @@ def _shard(at: Setting) -> Check:
 STORIES: dict[str, Callable[[Setting], Check]] = {
     "README.md": _readme,
     "docs/explanation/security.md": _versions,
+    "docs/how-to/alerts-and-dashboards.md": _alerts,
     "docs/how-to/keep-buckets-small.md": _old_markers,
     "docs/how-to/redrive-dead-letters.md": _dead_letters,
     "docs/how-to/serve-many-instances.md": _shard,
@@ -213,9 +236,10 @@ STORIES: dict[str, Callable[[Setting], Check]] = {
 
 
 @pytest.fixture
-def setting(installed: Path, wheel: Path, tmp_path: Path) -> Setting:
+def setting(installed: Path, wheel: Path, tmp_path: Path) -> Iterator[Setting]:
     (tmp_path / "home").mkdir()
-    return Setting(tmp_path / "home", installed, wheel, dict(os.environ))
+    with ExitStack() as opened:
+        yield Setting(tmp_path / "home", installed, wheel, dict(os.environ), opened)
 
 
 @pytest.mark.parametrize("page", STORIES)

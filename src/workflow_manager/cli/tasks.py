@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from workflow_manager import flag_types
-from workflow_manager.assembly import KIND, QueueCommand, open_queue
+from workflow_manager.assembly import KIND, open_queue
 from workflow_manager.cli import task_actions
 from workflow_manager.config.flags import Flags, wrong_action
 from workflow_manager.config.run_config import Given, retry_policy
 from workflow_manager.config.run_flags import GROUPS, RETRY_FLAGS, Group
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Option, Settings
+from workflow_manager.queue_command import QueueCommand
 
 SUMMARY = """\
 tasks stats    shows how many tasks are waiting, leased and dead, and the age of the oldest task

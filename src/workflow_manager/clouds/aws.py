@@ -69,6 +69,7 @@ def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[
         authorize=Signer(keys, name, region, _host(url), urlsplit(url).path.rstrip("/")),
         explain=explain,
         ca_variables=CA_VARIABLES,
+        requests=settings.requests,
     )
     return service, who
 
@@ -208,7 +209,7 @@ def _leased(answer: Answer) -> Expiring[Keys]:
     found = [pattern.search(text) for pattern in _KEYS]
     access_key, secret_key, token, expiration = (unescape(match[1]) if match else "" for match in found)
     if not (access_key and secret_key and token and expiration):
-        raise unfinished("has no complete credentials in it")
+        raise unfinished("contains no complete credentials")
     try:
         expiry = datetime.fromisoformat(expiration)
     except ValueError:
