@@ -16,6 +16,7 @@ CASES = (ALERTS.with_name("alerts_test.yaml"), ALERTS.with_name("alerts_days_tes
 RUNBOOKS = ROOT / "docs" / "how-to" / "runbooks.md"
 OVERVIEW = ROOT / "docs" / "how-to" / "alerts-and-dashboards.md"
 ANNOTATIONS = {"summary", "description", "runbook_url"}
+pytestmark = pytest.mark.timeout(180)  # promtool evaluates hours of samples
 
 
 def rules() -> list[dict[str, Any]]:
