@@ -78,8 +78,8 @@ def test_alerts_tell_what_to_do(name: str) -> None:
     assert page.endswith("/how-to/runbooks.md")
     assert anchor == name.lower()
     section = RUNBOOKS.read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    assert "Look at" in section
-    assert "Mend" in section
+    assert "Check" in section
+    assert "\nFix" in section
     row = f"| [{name}](runbooks.md#{anchor}) | {alert['labels']['severity']} |"
     assert row in OVERVIEW.read_text()
 

@@ -113,7 +113,7 @@ see it:
 - A locality in which no aggregation has a new batch: `workflow_manager_newest_batch_timestamp_seconds`
   is 0 if the intake window has no ready batch, so its maximum over some hours becomes old, and then 0,
   instead of ending.
-- A run that does not happen at all. A Pushgateway keeps the last value for ever, and forgets it when it
+- A run that does not happen at all. A Pushgateway keeps the last value forever, and forgets it when it
   is restarted:
 
   ```promql
