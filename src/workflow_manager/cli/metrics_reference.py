@@ -31,7 +31,7 @@ Three commands deliver metrics:
   `locality` (`--k8s-namespace`) and `ingestor` (`--ingestor-label`). A user name and password in the
   URL are sent as basic authentication. Scrape the Pushgateway with `honor_labels: true`.
 - `--metrics-file FILE` writes to a file for node-exporter's textfile collector, atomically, with
-  `locality` and `ingestor` as labels. `run` and `status` may share a file.
+  `locality` and `ingestor` as labels. `run` and `status` may share a file; give each instance its own.
 - `/metrics` of [`serve`](../how-to/serve-many-instances.md) has the labels `instance_name`, `locality`
   and `ingestor`, in Prometheus' text format, or in OpenMetrics for clients that accept it.
 
