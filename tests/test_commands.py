@@ -42,6 +42,7 @@ NEEDS = {
 ELSEWHERE = {
     "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/how-to/add-a-task-queue.md": "tests/test_how_to.py",
+    "docs/how-to/runbooks.md": "tests/deploy/test_runbooks.py",
     "docs/how-to/the-peer-was-down.md": "tests/test_story.py",
     "docs/tutorial.md": "tests/test_first_steps.py",
     "docs/tutorial-serve.md": "tests/test_first_steps.py",
