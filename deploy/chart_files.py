@@ -1,6 +1,6 @@
 """Make what is derived in this folder: `make chart`.
 
-- the chart's values.schema.json, from the flags of the program, and those of an instance that only `serve` has;
+- the chart's values.schema.json, from the flags of the program, and which of them only `serve` has;
 - its copies of the alerts and of the dashboard, because a chart can include only its own files;
 - the bases in kustomize/, from the chart.
 """
