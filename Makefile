@@ -5,17 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs pictures lock clean
+.PHONY: help demo quick test check image-test soak fuzz format docs dashboards pictures lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
 	@echo "make quick      check format, lint and types, and test config, core and pipeline; 30 seconds"
 	@echo "make test       run all tests"
 	@echo "make check      check format, lint, types and tests, as CI does"
+	@echo "make image-test build the container image and test it; needs root, buildah and mmdebstrap"
 	@echo "make soak       run the fault tests at scale: kills, concurrent runs, fault histories; 10 to 20 minutes"
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make dashboards generate the dashboard in deploy/grafana from dashboard.py"
 	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
@@ -47,6 +49,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --dist loadgroup
 
+# Apart from the other tests: it needs root, and makes a Debian base image the first time.
+image-test: $(VENV)/.dev
+	WORKFLOW_MANAGER_REQUIRE_EMULATORS=1 $(BIN)/pytest --durations=3 tests/image
+
 # The fault tests of CI in large numbers: shows that nothing is lost, and how many tasks are repeated.
 soak: $(VENV)/.dev
 	WORKFLOW_MANAGER_KILLS=200 WORKFLOW_MANAGER_PAIRS=20 WORKFLOW_MANAGER_PASSES=10000 WORKFLOW_MANAGER_EXAMPLES=1000 \
@@ -77,6 +83,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 docs: $(VENV)/.dev
 	$(BIN)/python -m workflow_manager.cli.reference docs/reference
 
+dashboards: $(VENV)/.dev
+	$(BIN)/python deploy/grafana/dashboard.py
+
 # Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
 pictures: $(VENV)/.dev
 	$(PIP) install pillow
@@ -89,6 +98,8 @@ lock:
 	  --group build pyproject.toml -o requirements/runtime.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --group build --group dev --all-extras pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --all-extras pyproject.toml -c requirements/dev.txt -o requirements/image.txt
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -17,6 +17,7 @@ from workflow_manager.config.run_flags import BUCKETS, GROUPS, TASK_FLAGS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.notices import NotificationSource
+from workflow_manager.observe.request_counts import BUCKET_NAMES, BucketCounts
 from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
@@ -35,13 +36,14 @@ WITHOUT_QUEUE = [
 class Assembly:
     """Everything that a command needs to work on the buckets and the queue.
 
-    The queue tries to publish only until `lease_expiry`.
+    The queue tries to publish only until `lease_expiry`. `counts` has the requests to the buckets.
     """
 
     config: RunConfig
     buckets: Buckets[ObjectStore]
     queue: TaskQueue
     lease_expiry: LeaseExpiry
+    counts: BucketCounts
 
 
 def read_flags(
@@ -123,13 +125,10 @@ def assemble(
     Raises ConfigError with every mistake that can be found without sending a request.
     """
     mistakes = parsed.all_mistakes()
-    config, queue, expiry = None, None, LeaseExpiry()
-    try:
-        config = configure(parsed.values, clock_time)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
+    queue, expiry, counts = None, LeaseExpiry(), BucketCounts()
+    config = _configured(parsed, clock_time, mistakes)
     shared = {} if shared is None else shared
-    stores = open_stores(parsed, environ, opened, mistakes, shared)
+    stores = open_stores(parsed, environ, opened, mistakes, shared, counts)
     mistakes.extend(_same_buckets(stores))
     if not mistakes:
         try:
@@ -147,7 +146,7 @@ def assemble(
             mistakes.extend(error.mistakes)
     if mistakes or config is None or queue is None:
         raise ConfigError(mistakes)
-    return Assembly(config, Buckets(*stores.values()), queue, expiry)
+    return Assembly(config, Buckets(*stores.values()), queue, expiry, counts)
 
 
 def assemble_buckets(
@@ -159,15 +158,19 @@ def assemble_buckets(
 ) -> tuple[RunConfig, Buckets[ObjectStore]]:
     """The configuration and the buckets for a command that uses no queue; see `assemble`."""
     mistakes = parsed.all_mistakes()
-    config = None
-    try:
-        config = configure(parsed.values, clock_time)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
+    config = _configured(parsed, clock_time, mistakes)
     stores = open_stores(parsed, environ, opened, mistakes, shared)
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config, Buckets(*stores.values())
+
+
+def _configured(parsed: Parsed, clock_time: datetime, mistakes: list[Mistake]) -> RunConfig | None:
+    try:
+        return configure(parsed.values, clock_time)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+        return None
 
 
 def open_stores(
@@ -176,19 +179,18 @@ def open_stores(
     opened: ExitStack,
     mistakes: list[Mistake],
     shared: dict[object, object] | None = None,
+    counts: BucketCounts | None = None,
 ) -> dict[str, ObjectStore]:
     """The buckets that URLs are given for, by their flags, to be closed with `opened`.
 
-    Mistakes are added to `mistakes`; `shared` is what adapters have in common.
+    Mistakes are added to `mistakes`; `shared` is what adapters have in common; `counts` gets their requests.
     """
-    stores = {}
-    kept: dict[object, object] = {} if shared is None else shared
-    for bucket, identity in BUCKETS:
+    stores, counted, kept = {}, counts or BucketCounts(), {} if shared is None else shared
+    for name, (bucket, identity) in zip(BUCKET_NAMES, BUCKETS, strict=True):
         if bucket not in parsed.values:
             continue
         url, role = str(parsed.values[bucket]), str(parsed.values.get(identity, ""))
-        policy = retry_policy(parsed.values)
-        settings = Settings(identity=role, environ=environ, retry_policy=policy, shared=kept)
+        settings = Settings({}, role, environ, retry_policy(parsed.values), kept, counted.of(name))
         try:
             stores[bucket] = open_store(f"--{bucket}", url, settings, opened)
         except ConfigError as error:
@@ -202,7 +204,7 @@ def _same_buckets(stores: Mapping[str, ObjectStore]) -> Iterator[Mistake]:
     for flag, store in stores.items():
         other = first.setdefault(store.url, flag)
         if other != flag:
-            yield Mistake(f"--{flag}", store.url, f"is the bucket of --{other} too; give each its own")
+            yield Mistake(f"--{flag}", store.url, f"is also the bucket of --{other}; use different buckets")
 
 
 def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:

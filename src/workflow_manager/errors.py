@@ -96,8 +96,8 @@ class MissingExtraError(ConfigError):
                 Mistake(
                     "",
                     "",
-                    f"{what} needs the Python module {module!r}, which is not installed: "
-                    f"pip install 'prio-workflow-manager[{extra}]'",
+                    f"{what} requires the extra {extra}: pip install 'prio-workflow-manager[{extra}]' "
+                    f"(the Python module {module!r} is not installed)",
                 )
             ]
         )
@@ -137,4 +137,4 @@ def explain(error: Exception) -> str:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     place = f" in {where.tb_frame.f_code.co_name}, line {where.tb_lineno}" if where else ""
-    return f"unexpected {type(error).__name__}{place}: {error} (a fault in the program: please report it)"
+    return f"unexpected {type(error).__name__}{place}: {error} (a bug in this program: please report it)"

@@ -192,7 +192,7 @@ class _Reading:
                 close = self._known.suggestion(key)
                 problem = f"unknown key; did you mean {close}?" if close else "unknown key"
             elif option.name in self._own:
-                problem = "belongs to the process, not to an instance; give it on the command line"
+                problem = "belongs to the process, not to an instance; set it on the command line"
             elif option.name in texts:
                 problem = f"is given twice; {option.name} is the same flag"
             else:
@@ -274,7 +274,7 @@ def _share(given: Given, environ: Mapping[str, str], mistakes: list[Mistake]) ->
                 f"--{SHARD}",
                 AUTO,
                 f"neither JOB_COMPLETION_INDEX nor the pod's name {pod!r} ends in an index below "
-                f"--{SHARD_COUNT}={count}; give --{SHARD}=I/{count}",
+                f"--{SHARD_COUNT}={count}; set --{SHARD}=I/{count}",
             )
         )
     return found or WHOLE

@@ -18,7 +18,7 @@ class Option:
     """A flag that an adapter adds to the command line, named with the adapter's kind in front.
 
     `parse` turns the text given for it into a value and raises ValueError, with the
-    reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
+    reason, if it cannot. A boolean flag stands alone or takes `=true` or `=false`; its value is a bool.
     The value of a `secret` one, such as a URL with a password, is never shown. A `repeatable`
     one may be given several times; its value is a tuple.
     """
@@ -59,15 +59,34 @@ class RetryPolicy:
         return min(begun + self.total_timeout, self.until())
 
 
+class RequestObserver(Protocol):
+    """Someone who counts requests to a bucket. Called from many threads, so it must be quick."""
+
+    def requested(self, operation: str, sent: int, received: int, *, retry: bool = False) -> None:
+        """A request for a `list`, `read`, `write` or `delete` was sent, whether or not it succeeded.
+
+        `sent` and `received` are the bytes of its body and of the answer's; a `retry` repeats a failed one.
+        """
+        ...
+
+
+class NobodyCounts:
+    """A RequestObserver that does nothing."""
+
+    def requested(self, operation: str, sent: int, received: int, *, retry: bool = False) -> None:
+        """See RequestObserver."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What an adapter is opened with. It reads nothing else: no flags, no environment.
 
     `options` has the parsed value of each of the adapter's options that was given or has a
     default; `identity` is the role to take on, or empty; `environ` is the environment. Adapters of one
-    process may keep in `shared` what they need only once, such as tokens, by keys of their own.
-    A queue learns from `labels` what tells this deployment from others (`locality` and `ingestor`, as far
-    as they were given), and from `marker_bucket` the URL of the bucket that has the markers of its tasks.
+    process may keep in `shared` what they need only once, such as tokens, by keys of their own. A store
+    tells `requests` of each request that it sends; clouds.service does so for the stores that use it.
+    A queue learns from `labels` what tells this deployment from others (`locality` and `ingestor`, as far as
+    they were given), and from `marker_bucket` the URL of the bucket that has the markers of its tasks.
     """
 
     options: Mapping[str, object] = field(default_factory=dict)
@@ -75,6 +94,7 @@ class Settings:
     environ: Mapping[str, str] = field(default_factory=dict)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     shared: dict[object, object] = field(default_factory=dict, compare=False)
+    requests: RequestObserver = field(default_factory=NobodyCounts, compare=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     marker_bucket: str = ""
 

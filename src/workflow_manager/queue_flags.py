@@ -58,7 +58,7 @@ def _groups_of_kinds(kinds: Sequence[str], needed: Sequence[str]) -> Iterator[Gr
 def unknown_kind(kind: str) -> str:
     """What to say of a kind of queue that there is not."""
     kinds = registry.queue_kinds()
-    return f"unknown kind of queue; there are {', '.join(kinds)}{did_you_mean(kind, kinds)}"
+    return f"unknown kind of queue; use one of: {', '.join(kinds)}{did_you_mean(kind, kinds)}"
 
 
 class QueueCommand:

@@ -170,15 +170,15 @@ class TestBadInput:
         assert outcome.status == 2
         assert "Traceback" not in outcome.stderr
         for told in (
-            "--aggregation-perod: there is no such flag; did you mean --aggregation-period?",
+            "--aggregation-perod: unknown flag; did you mean --aggregation-period?",
             "--intake-max-age='90': not a duration",
             "--aggregation-override-timestamp='2026-11-20': not a time",
-            "--max-enqueue-workers='0': not a whole number from 1",
+            "--max-enqueue-workers='0': not a positive whole number",
             "--now='yesterday': not an RFC 3339 time",
             "--is-first='maybe': not a boolean (true or false)",
             "--push-gateway: not the URL of a Pushgateway",
-            "--task-queue-kind='carrier-pigeon': unknown kind of queue; there are",
-            "--ingestor-input='ftp://x/y': there is no 'ftp'",
+            "--task-queue-kind='carrier-pigeon': unknown kind of queue; use one of: ",
+            "--ingestor-input='ftp://x/y': 'ftp' is not a known scheme of a bucket URL",
             "_INTAKE_MAX_AGGE: unknown variable; did you mean WORKFLOW_MANAGER_INTAKE_MAX_AGE?",
         ):
             assert told in outcome.stderr, outcome.stderr
@@ -195,7 +195,7 @@ class TestBadInput:
             (["--is-first", "true", "--intake-max-age", "24h"], "--is-first true: a boolean takes its value"),
             (["--intake-max-age=-1m"], "--intake-max-age='-1m': must not be negative"),
             (["--grace-period=-1m"], "--grace-period='-1m': must not be negative"),
-            (["--aggregate-tasks-topic=intake"], "is the topic for intake tasks too"),
+            (["--aggregate-tasks-topic=intake"], "is also the topic for intake tasks"),
             (
                 ["--now=2026-11-23T04:20:00Z", "--aggregation-override-timestamp=202611230320"],
                 "--aggregation-override-timestamp='202611230320': its window ends at 2026-11-23T06:00Z",
@@ -304,7 +304,7 @@ class TestBadInput:
             ["run", *changed(deployment.flags(), sqlite_path=str(full_disk / "t.db")), *NOW],
         )
         assert outcome.status == 1
-        assert "make room on the disk" in outcome.stderr
+        assert "free space on the disk" in outcome.stderr
         assert deployment.run(*NOW).status == 0
         assert len(deployment.tasks("intake")) + _published(outcome.stderr) == 401
 

@@ -101,7 +101,7 @@ instances:
   c:
 """
     assert problems(path, text, "--wrkers=3") == [
-        "--wrkers: there is no such flag",
+        "--wrkers: unknown flag",
         "L1: unknown key 'default'; did you mean defaults?",
         "L17: instances: c: is given twice; the first is in line 16",
         (
@@ -113,15 +113,15 @@ instances:
         "L13: -a: aggregate-tasks-topic: is not a reference; write {env: NAME} or {file: PATH}",
         "L16: c: must have keys with values",
         "L4: defaults: grace-perod: unknown key; did you mean grace-period?",
-        ("L5: defaults: log-level: belongs to the process, not to an instance; give it on the command line"),
+        ("L5: defaults: log-level: belongs to the process, not to an instance; set it on the command line"),
         (
-            "L8: -a: ingestor-input='nonsense': not a bucket's URL: "
+            "L8: -a: ingestor-input='nonsense': not a valid bucket URL: use "
             "s3://{region}/{name}, gs://{name} or file:///{directory}"
         ),
         "L7: -a: peer-validation-input: is required (or set WORKFLOW_MANAGER_PEER_VALIDATION_INPUT)",
         "L7: -a: aggregate-tasks-topic: is required (or set WORKFLOW_MANAGER_AGGREGATE_TASKS_TOPIC)",
         (
-            "L15: b: task-queue-kind='memry': unknown kind of queue; there are aws-sns, aws-sqs, "
+            "L15: b: task-queue-kind='memry': unknown kind of queue; use one of: aws-sns, aws-sqs, "
             "gcp-pubsub, kubernetes-jobs, memory, nats, rabbitmq, redis, sqlite; did you mean memory?"
         ),
         *(
@@ -220,7 +220,7 @@ def test_a_pod_that_cannot_find_its_shard_does_nothing(path: Path, environ: dict
     (problem,) = problems(
         path, f"{HEAD}instances:\n{instance('a')}", "--shard=auto", "--shard-count=4", **environ
     )
-    assert "give --shard=I/4" in problem
+    assert "set --shard=I/4" in problem
     (problem,) = problems(path, f"{HEAD}instances:\n{instance('a')}", "--shard=auto", **environ)
     assert problem == "--shard='auto': requires --shard-count"
 

@@ -412,7 +412,7 @@ class TestPublishing:
         assert harness.aggregated() == {}
         assert report.figures["agg"].aggregation_tasks_failed == 1
         (event,) = harness.events.named("task.failed")
-        assert "bytes, and the queue takes at most 500" in event.message
+        assert "bytes, and the queue accepts at most 500" in event.message
         assert not any("aggregate" in marker for marker in harness.markers())
 
 
@@ -429,7 +429,7 @@ class TestMarking:
             harness.ingest("agg", IN_INTAKE, f"b{number}")
         harness.own.fails = lambda operation, name: operation == "put"
         report = harness.run()
-        assert "published tasks could not be written; the next run publishes it again" in report.stopped
+        assert "published tasks could not be written; the next run publishes them again" in report.stopped
         assert 10 <= len(harness.taken_in()) <= mark.FIRST_AHEAD
         assert not report.succeeded
 
@@ -566,7 +566,7 @@ class TestWrongNumberOfOutcomes:
             total.intake_tasks_scheduled + total.intake_tasks_failed + total.intake_tasks_left
             == total.ingestions_found
         )
-        assert "nobody can say which it has taken" in report.failures[0].message
+        assert "it is unknown which of them it accepted" in report.failures[0].message
         assert bool(report.stopped) == always
         assert always or total.ingestions_found == 300
 

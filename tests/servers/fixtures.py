@@ -8,7 +8,7 @@ import pytest
 from servers import fake_gcs, faulty, kubernetes, moto, pubsub, seaweedfs
 from servers.brokers import nats_server, rabbitmq_server, redis_server
 from workflow_manager.clouds import service
-from workflow_manager.ports import RetryPolicy, Settings
+from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy, Settings
 from workflow_manager.storage.gcs import GcsStore
 from workflow_manager.storage.s3 import S3Store
 
@@ -90,20 +90,33 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "FIRST_PAUSE", 0.001)
 
 
-def s3_bucket(url: str, through: str = "", retry_policy: RetryPolicy | None = None) -> S3Store:
+def s3_bucket(
+    url: str,
+    through: str = "",
+    retry_policy: RetryPolicy | None = None,
+    requests: RequestObserver | None = None,
+) -> S3Store:
     """A new bucket on a server of S3, used through another server if one is given."""
     name = f"b-{uuid.uuid4()}"
     moto.make_bucket(url, name, KEYS)
     environ: Mapping[str, str] = {"AWS_ENDPOINT_URL_S3": through or url, **KEYS}
-    settings = Settings(environ=environ, retry_policy=retry_policy or RetryPolicy())
+    settings = Settings(
+        environ=environ, retry_policy=retry_policy or RetryPolicy(), requests=requests or NobodyCounts()
+    )
     return S3Store.open(f"s3://{moto.REGION}/{name}", settings)
 
 
-def gcs_bucket(url: str, through: str = "", retry_policy: RetryPolicy | None = None) -> GcsStore:
+def gcs_bucket(
+    url: str,
+    through: str = "",
+    retry_policy: RetryPolicy | None = None,
+    requests: RequestObserver | None = None,
+) -> GcsStore:
     """A new bucket on a server of Cloud Storage, used through another server if one is given."""
     name = f"b-{uuid.uuid4()}"
     fake_gcs.make_bucket(url, name)
     environ = {"STORAGE_EMULATOR_HOST": through or url}
-    return GcsStore.open(
-        f"gs://{name}", Settings(environ=environ, retry_policy=retry_policy or RetryPolicy())
+    settings = Settings(
+        environ=environ, retry_policy=retry_policy or RetryPolicy(), requests=requests or NobodyCounts()
     )
+    return GcsStore.open(f"gs://{name}", settings)

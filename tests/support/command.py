@@ -95,7 +95,7 @@ class Deployment:
             return []
         flags = ["--sqlite-path", str(self.database), "--topic", topic, "--json"]
         listed = call(self.command, ["tasks", "list", *flags])
-        if "there is no such topic" in listed.stderr:
+        if "it does not exist" in listed.stderr:
             return []
         assert listed.status == 0, listed.stderr
         return [json.loads(line)["message"] for line in listed.stdout.splitlines()]

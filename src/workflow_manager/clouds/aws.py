@@ -69,6 +69,7 @@ def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[
         settings.retry_policy,
         authorize=Signer(keys, name, region, _host(url), urlsplit(url).path.rstrip("/")),
         explain=explain,
+        requests=settings.requests,
         tls=TlsSettings(ca_variables=CA_VARIABLES),
     )
     return service, who
@@ -209,7 +210,7 @@ def _leased(answer: Answer) -> Expiring[Keys]:
     found = [pattern.search(text) for pattern in _KEYS]
     access_key, secret_key, token, expiration = (unescape(match[1]) if match else "" for match in found)
     if not (access_key and secret_key and token and expiration):
-        raise unfinished("has no complete credentials in it")
+        raise unfinished("contains no complete credentials")
     try:
         expiry = datetime.fromisoformat(expiration)
     except ValueError:

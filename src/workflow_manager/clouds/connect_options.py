@@ -35,7 +35,7 @@ def endpoint_parts(url: str) -> SplitResult:
     """The parts of an endpoint's URL: scheme, host, port and path; raises ConfigError."""
     parts = _parts(url, "the endpoint", _ENDPOINTS)
     if not _PATH.fullmatch(parts.path):
-        raise _mistake("the endpoint", url, "its path has characters that have to be percent-encoded")
+        raise _mistake("the endpoint", url, "its path contains characters that must be percent-encoded")
     return parts
 
 
@@ -134,7 +134,7 @@ def _parts(url: str, what: str, schemes: frozenset[str]) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
         if parts.scheme not in schemes or not parts.hostname:
-            problem = f"it has to be {' or '.join(sorted(schemes))}://host:port"
+            problem = f"it must be {' or '.join(sorted(schemes))}://host:port"
     except ValueError as error:
         problem = str(error)
     if problem:

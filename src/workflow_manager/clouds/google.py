@@ -128,6 +128,7 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
         explain=explain,
         tls=TlsSettings(ca_variables=CA_VARIABLES),
         http2=True,
+        requests=settings.requests,
     )
     return service, who
 

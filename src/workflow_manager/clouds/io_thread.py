@@ -114,7 +114,7 @@ class IoThread:
                 try:
                     self._start()
                 except OSError as error:
-                    _fail(transfers, CLOSED, f"cannot start the thread for requests: {error}")
+                    _fail(transfers, CLOSED, f"cannot start the I/O thread: {error}")
                     return
             self._incoming.extend(transfers)
         if self._sleeping:
@@ -157,7 +157,7 @@ class IoThread:
                     loop.add(self._incoming[0])
                     self._incoming.popleft()
         except BaseException as error:
-            message = f"the thread for requests failed: {error!r}"
+            message = f"the I/O thread failed: {error!r}"
             raise
         finally:
             with self._lock:

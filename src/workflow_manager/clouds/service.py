@@ -5,7 +5,7 @@ All its bounds come from ports.RetryPolicy, in seconds:
 
 - `connect_timeout` and `read_timeout` hold for each try: for the connection to be made, and
   for each silence of the service;
-- `tries` is the most tries of one request. Where no connection could be made at all, there are
+- `tries` is the maximum number of tries per request. Where no connection could be made at all, there are
   at most CONNECT_TRIES, so that a wrong address does not take as long as a busy service;
 - `total_timeout` bounds the operation, with all tries and the pauses between them; so does `until`.
 
@@ -27,7 +27,7 @@ from typing import TypeVar
 from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, ErrorDocument, Request
 from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.errors import MissingExtraError
-from workflow_manager.ports import RetryPolicy
+from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy
 
 T = TypeVar("T")
 
@@ -74,10 +74,11 @@ class Service:
     """One service at one endpoint, such as `https://host:port`. Safe for use by many threads.
 
     `authorize` gives the headers that each try of a request goes with, `explain` reads the
-    service's error documents. With `http2`, that is used where the endpoint offers it.
+    service's error documents. With `http2`, that is used where the endpoint offers it. `requests` is told
+    of each try of a request that has an operation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a service has to be told; most of it has a default)
         self,
         endpoint: str,
         environ: Mapping[str, str],
@@ -87,6 +88,7 @@ class Service:
         explain: Callable[[bytes], ErrorDocument],
         proxied: bool = True,
         http2: bool = False,
+        requests: RequestObserver | None = None,
         tls: TlsSettings = AS_THE_ENVIRONMENT_SAYS,
     ) -> None:
         from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
@@ -95,6 +97,7 @@ class Service:
         self._retry_policy = retry_policy
         self._authorize = authorize
         self._explain = explain
+        self._requests = requests or NobodyCounts()
         self._transport = Transport(endpoint, environ, retry_policy, proxied=proxied, http2=http2, tls=tls)
 
     def send(self, request: Request, accept: frozenset[int]) -> Answer:
@@ -135,7 +138,12 @@ class Service:
         headers = {**request.headers, **self._authorize(request)}
         if time.monotonic() >= deadline:
             raise CloudError("there was no time left to send the request")
-        status, answered, body = self._transport.exchange(request, headers, deadline)
+        body = b""
+        try:
+            status, answered, body = self._transport.exchange(request, headers, deadline)
+        finally:
+            if request.operation:
+                self._requests.requested(request.operation, len(request.body), len(body), retry=attempt > 1)
         if status not in accept:
             raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
         return Answer(status, answered, body, attempt)
@@ -146,7 +154,9 @@ class Service:
         said = ": ".join(part for part in (f"{status} {code}".rstrip(), message) if part)
         return CloudError(
             f"the service answered {said}",
-            "the service is busy or in trouble: run again later, and see its status page" if busy else "",
+            "the service is overloaded or failing: try again later, and check its status page"
+            if busy
+            else "",
             status=status,
             code=code,
             tries=ALWAYS if busy else 1,

@@ -180,12 +180,12 @@ def _header_lines(request: Request, headers: Mapping[str, str]) -> list[str]:
     # What is confidential may be in there, so it is not shown.
     if _CONTROL.search(request.target) or _CONTROL.search("".join(lines)):
         raise CloudError(
-            "a header of the request holds a line break or another control character",
+            "a header of the request contains a line break or another control character",
             "check the credentials for stray line breaks",
         )
     if not "".join(lines).isascii():
         raise CloudError(
-            "a header of the request holds a character that HTTP does not have",
+            "a header of the request contains a character that HTTP does not allow",
             "check the credentials and the endpoint",
         )
     lines += _OWN_HEADERS

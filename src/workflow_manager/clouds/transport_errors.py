@@ -14,7 +14,7 @@ _TOO_LARGE = 100
 _UNRESOLVED = frozenset({pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY})
 _CUT_OFF = "unexpected eof"  # OpenSSL's words for a connection that ends without TLS's own farewell
 _BUNDLE = "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR"
-_BETWEEN = "check the network, and what stands between here and the service"
+_BETWEEN = "check the network, proxies and load balancers between this machine and the service"
 _WAY = "check the endpoint, the network and its firewalls, and HTTPS_PROXY and NO_PROXY"
 
 
@@ -31,7 +31,7 @@ def explained(
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _late(transfer, host, retry_policy)
     if code in (pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE) or _CUT_OFF in message:
-        return unfinished("broke off" if transfer.chunks else "did not come: the connection was closed")
+        return unfinished("broke off" if transfer.chunks else "did not arrive: the connection was closed")
     final = _untrusted(code, message, host, certificates) or _excessive(code, message, host, limit)
     return final or _failed(transfer, host)
 

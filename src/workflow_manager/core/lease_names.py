@@ -21,11 +21,15 @@ _NOT_OF_A_HOST = re.compile("[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """The run that holds a lease: a process on a host. The lease ends at `until`, UTC, unless renewed."""
+    """The run that holds a lease: a process on a host. The lease ends at `until`, UTC, unless renewed.
+
+    `begun` is when the run began.
+    """
 
     host: str
     process: int
     until: datetime
+    begun: datetime
 
 
 class LeaseName(NamedTuple):
@@ -58,7 +62,9 @@ class LeaseName(NamedTuple):
 
     def holder(self) -> LeaseHolder:
         """Whose it is. Only for a lease that does not hold too long, as no calendar has its end."""
-        return LeaseHolder(self.host, self.process, datetime.fromtimestamp(self.until, UTC))
+        begun = min(self.begun, self.until)  # nobody has checked it
+        until, begun_at = (datetime.fromtimestamp(seconds, UTC) for seconds in (self.until, begun))
+        return LeaseHolder(self.host, self.process, until, begun_at)
 
 
 def lease_prefix(scope: str) -> str:

@@ -25,6 +25,8 @@ _HOUR = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}/")
 _MINUTES = frozenset(f"{minute:02}" for minute in range(60))
 _HOUR_LENGTH = len("2026/11/22/18/")
 _TAIL_ID = len("05/")
+_LONGEST_MINUTE = 20  # characters of what stands in place of a minute; anyone can write anything
+NO_HOUR = "no date and hour (YYYY/MM/DD/HH) after the aggregation ID"
 # The end of nearly every name: a minute and a UUID. One match is all that such a name costs.
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _UUID_TAIL = re.compile(rf"[0-5][0-9]/{_UUID}").fullmatch
@@ -76,6 +78,14 @@ PART_ENDINGS: Final = {"": Part.HEADER, ".avro": Part.PACKETS, ".sig": Part.SIGN
 def path_time(time: datetime) -> str:
     """`time` as object names and messages have it: `2020/10/31/20/29`."""
     return f"{time.year:04}/{time.month:02}/{time.day:02}/{time.hour:02}/{time.minute:02}"
+
+
+def batch_timestamp(time: str) -> float:
+    """A batch's time (`yyyy/mm/dd/HH/MM`) in seconds since 1970; 0 for an empty one."""
+    if not time:
+        return 0.0
+    year, month, day, hour, minute = (int(part) for part in time.split("/"))
+    return datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()
 
 
 def marker_time(time: datetime) -> str:
@@ -209,7 +219,8 @@ def tail_problem(tail: str, parts: int, batch_ids: BatchIds) -> str | None:
     if _UUID_TAIL(tail):
         return None
     if tail[:2] not in _MINUTES or tail[2:_TAIL_ID] != "/":
-        return "no minute follows the hour"
+        minute = tail.partition("/")[0][:_LONGEST_MINUTE]
+        return f"{minute!r} is not a minute"
     return _id_problem(tail[_TAIL_ID:], parts, batch_ids)
 
 
@@ -217,11 +228,11 @@ def _id_problem(batch: str, parts: int, batch_ids: BatchIds) -> str | None:
     if not batch:
         return "the batch ID is empty"
     if "/" in batch:
-        return "the batch ID holds a slash"
+        return "the batch ID contains a slash"
     if problem := name_problem(batch):
         return f"the batch ID {problem}"
     if batch.count("-") >= _MARKER_TIME_DASHES and _MARKER_TIME.search(batch):
-        return "the batch ID holds a time, so that its marker could be another batch's"
+        return "the batch ID contains a time, so its marker could be that of another batch"
     if batch_ids is BatchIds.UUID and not (parts == Part.OTHER and _UUID_AND_MORE(batch)):
         return "the batch ID is not a UUID"
     return None

@@ -12,8 +12,8 @@ from workflow_manager.core.windows import Window
 class Skip(StrEnum):
     """Why a task is not scheduled."""
 
-    MARKER = "its marker exists: it has been scheduled before"
-    REPEATED = "it has been scheduled again for this reason"
+    MARKER = "already scheduled (its marker exists)"
+    REPEATED = "already scheduled again for this reason"
     NO_BATCHES = "no batch is ready in both the ingestion and the peer validation bucket"
 
 

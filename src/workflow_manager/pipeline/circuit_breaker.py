@@ -92,7 +92,9 @@ class CircuitBreaker:
         begun = self._policy.clock()
         if self._given_up:
             where = location(self.url, name)
-            raise CircuitOpenError(operation, where, f"the bucket was given up, as {self._given_up}")
+            raise CircuitOpenError(
+                operation, where, f"the circuit breaker of the bucket is open: {self._given_up}"
+            )
         try:
             result = call()
         except Exception as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from workflow_manager.core.batches import HourOfBatches, Malformed
-from workflow_manager.core.names import intake_marker
+from workflow_manager.core.names import NO_HOUR, intake_marker
 from workflow_manager.observe.found import ObjectsMalformed
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.ports import Bucket, Observer
@@ -36,9 +36,7 @@ class MalformedNames:
 
     def strays(self, store: Bucket) -> Callable[[Sequence[str]], None]:
         """A function that counts keys which stand in no hour."""
-        return lambda keys: self.add(
-            store, [Malformed(key, "no hour follows the aggregation") for key in keys]
-        )
+        return lambda keys: self.add(store, [Malformed(key, NO_HOUR) for key in keys])
 
     def report(self, ledger: Ledger, observer: Observer) -> None:
         """Write the counts down, and tell of them in one event; called once, when all is read."""

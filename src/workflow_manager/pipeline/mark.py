@@ -124,6 +124,11 @@ class MarkerWriter:
         """Wait until every marker is written or has failed."""
         self._stage.drain()
 
+    @property
+    def seconds(self) -> float:
+        """From the first write of a marker to the last; see Stage."""
+        return self._stage.seconds
+
     def _mark(self, task: Task, trace_id: str, topic: str) -> None:
         try:
             marked = self._write(task, record_of(task, trace_id, topic, datetime.now(UTC), self._writer))
@@ -166,4 +171,7 @@ class MarkerWriter:
             self._unmarked += 1
             too_many = self._unmarked == MOST_UNMARKED
         if too_many:
-            self._ledger.stop(f"the markers of {MOST_UNMARKED} published tasks could not be written; {AGAIN}")
+            self._ledger.stop(
+                f"the markers of {MOST_UNMARKED} published tasks could not be written;"
+                " the next run publishes them again"
+            )

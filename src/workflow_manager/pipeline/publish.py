@@ -94,6 +94,11 @@ class Publisher:
         """Wait until every task is acknowledged, has failed, or is left for the next run."""
         self._stage.drain()
 
+    @property
+    def seconds(self) -> float:
+        """See TaskSink."""
+        return self._stage.seconds
+
     def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
         for task in tasks:
             trace_id = str(uuid.uuid4())
@@ -119,7 +124,7 @@ class Publisher:
         topic = self._topics.of(request[0].task)
         if not self._ledger.stopped and not self._permission.lasting():
             self._ledger.stop(
-                "the lease ran out and could not be renewed, so another run may hold it now", Kind.LEASE
+                "the lease expired and could not be renewed; another run may hold it now", Kind.LEASE
             )
         if self._ledger.stopped:
             for out in request:
@@ -186,7 +191,8 @@ def _unclear(topic: str, outcomes: int, messages: int) -> QueueError:
     return QueueError(
         "publish to",
         f"topic {topic}",
-        f"the queue gave {outcomes} outcomes for {messages} messages, so nobody can say which it has taken",
+        f"the queue returned {outcomes} outcomes for {messages} messages,"
+        " so it is unknown which of them it accepted",
         "report this to the authors of the queue's adapter",
     )
 
@@ -210,6 +216,11 @@ class DryRunPublisher:
         for task in tasks:
             self._observer.notify(TaskWouldBeScheduled(task, self._topics.of(task)))
             self._ledger.scheduled(task)
+
+    @property
+    def seconds(self) -> float:
+        """See TaskSink."""
+        return 0.0
 
     def drain(self) -> None:
         """Nothing is in flight in a dry run."""

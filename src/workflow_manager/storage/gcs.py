@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from workflow_manager.clouds import google
 from workflow_manager.clouds.http import (
+    OPERATIONS,
     PAGE_BYTES,
     READ_STATUSES,
     Answer,
@@ -60,10 +61,10 @@ class GcsStore:
         """The bucket at `gs://{name}`; raises ConfigError, also if the libraries are missing."""
         require("gs://", "gcp", "google.auth", "orjson", "pycurl")
         if settings.identity:
-            raise ConfigError([Mistake("", "", "gs:// buckets have no identities: leave the identity out")])
+            raise ConfigError([Mistake("", "", "gs:// buckets do not use an identity: omit it")])
         match = _URL.fullmatch(url)
         if match is None:
-            raise ConfigError([Mistake("", "", "not a bucket of Cloud Storage: gs://{name}")])
+            raise ConfigError([Mistake("", "", "not a valid Cloud Storage URL: use gs://{name}")])
         emulator = settings.environ.get("STORAGE_EMULATOR_HOST", "")
         return cls(f"gs://{match[1]}", match[1], *google.open_service(settings, _SCOPES, _ENDPOINT, emulator))
 
@@ -119,13 +120,13 @@ class GcsStore:
         try:
             length = len(key.encode())
         except UnicodeEncodeError:
-            return "the name of an object has to be UTF-8"
+            return "an object name must be UTF-8"
         if not 1 <= length <= _LONGEST_KEY:
-            return f"the name of an object has 1 to {_LONGEST_KEY} bytes"
+            return f"an object name must have 1 to {_LONGEST_KEY} bytes"
         if "\r" in key or "\n" in key:
-            return "the name of an object cannot hold line breaks"
+            return "an object name cannot contain line breaks"
         if key in (".", "..") or key.startswith(_RESERVED):
-            return f"the name of an object cannot be . or .., or begin with {_RESERVED}"
+            return f"an object name cannot be . or .., or begin with {_RESERVED}"
         return None
 
     def close(self) -> None:
@@ -144,7 +145,7 @@ class GcsStore:
             "startOffset": start,
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES)
+        request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES, operation="list")
         return self._service.fetch(request, _OK, _parsed_directories if delimiter else _parsed_keys)
 
     def _write(
@@ -166,7 +167,7 @@ class GcsStore:
         headers = {"content-type": f"multipart/related; boundary={boundary}"}
         target = f"/upload{self._path}?uploadType=multipart{condition}"
         accept = frozenset({200, 412}) if condition else _OK
-        return self._service.send(Request("POST", target, parts, headers), accept)
+        return self._service.send(Request("POST", target, parts, headers, operation="write"), accept)
 
     def _write_id(self, key: str) -> str:
         answer = self._send("GET", key, "?fields=metadata", frozenset({200, 404}))
@@ -181,7 +182,8 @@ class GcsStore:
         accept: frozenset[int],
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        request = Request(method, f"{self._path}/{_quoted(key)}{query}", b"", headers or {})
+        target = f"{self._path}/{_quoted(key)}{query}"
+        request = Request(method, target, b"", headers or {}, operation=OPERATIONS[method])
         answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"bucket does not exist" in answer.body:
             raise CloudError("the service answered 404: the bucket does not exist", status=404)
@@ -203,7 +205,7 @@ def _advice(error: CloudError, operation: str, who: str) -> str:
     if error.status == HTTPStatus.UNAUTHORIZED:
         return google.RENEW
     if error.status == HTTPStatus.FORBIDDEN:
-        return f"let {who} have {_PERMISSIONS[operation]}"
+        return f"grant {who} the permission {_PERMISSIONS[operation]}"
     if error.status == HTTPStatus.NOT_FOUND:
         return "create the bucket, or correct its name in the URL"
     return "check the bucket's URL and STORAGE_EMULATOR_HOST" if error.status else ""
@@ -227,7 +229,7 @@ def _listing(answer: Answer) -> dict[str, Any]:
     except ValueError:
         raise unfinished("broke off in the middle of a listing") from None
     if not isinstance(listing, dict):
-        raise unfinished("is no listing")
+        raise unfinished("is not a listing")
     return listing
 
 

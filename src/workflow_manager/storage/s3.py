@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_plus
 
 from workflow_manager.clouds import aws
 from workflow_manager.clouds.http import (
+    OPERATIONS,
     PAGE_BYTES,
     READ_STATUSES,
     Answer,
@@ -72,7 +73,7 @@ class S3Store:
         require("s3://", "aws", "botocore", "pycurl")
         match = _URL.fullmatch(url)
         if match is None:
-            raise ConfigError([Mistake("", "", "not a bucket of S3: s3://{region}/{name}")])
+            raise ConfigError([Mistake("", "", "not a valid S3 URL: use s3://{region}/{name}")])
         region, name = match.groups()
         endpoint = aws.endpoint(settings.environ, "s3")
         path = f"/{name}"
@@ -144,16 +145,16 @@ class S3Store:
         try:
             return f"{self._ask()} ({self._who})"
         except CloudError as error:
-            return f"{self._who} (whose they are could not be asked: {error.cause})"
+            return f"{self._who} (their identity could not be determined: {error.cause})"
 
     def unstorable(self, key: str) -> str | None:
         """Names that are empty, too long, or not UTF-8."""
         try:
             length = len(key.encode())
         except UnicodeEncodeError:
-            return "the name of an object has to be UTF-8"
+            return "an object name must be UTF-8"
         if not 1 <= length <= _LONGEST_KEY:
-            return f"the name of an object has 1 to {_LONGEST_KEY} bytes"
+            return f"an object name must have 1 to {_LONGEST_KEY} bytes"
         return None
 
     def close(self) -> None:
@@ -173,7 +174,7 @@ class S3Store:
             "start-after": "" if token else _just_before(start),
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}/?{text}", limit=PAGE_BYTES)
+        request = Request("GET", f"{self._path}/?{text}", limit=PAGE_BYTES, operation="list")
         return self._service.fetch(request, _OK, partial(_parsed, pattern))
 
     def _write(
@@ -195,7 +196,8 @@ class S3Store:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        request = Request(method, f"{self._path}/{quote(key, safe='/~')}", body, headers or {})
+        target = f"{self._path}/{quote(key, safe='/~')}"
+        request = Request(method, target, body, headers or {}, operation=OPERATIONS[method])
         answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"NoSuchBucket" in answer.body:
             code, message = aws.explain(answer.body)
@@ -220,7 +222,8 @@ def _advice(error: CloudError, operation: str, who: str) -> str:
     if error.code in _ADVICE:
         return _ADVICE[error.code]
     if error.status in (401, 403):
-        return f"let {who} have {_PERMISSIONS[operation]}; see also the bucket's policy and its key's"
+        permission = _PERMISSIONS[operation]
+        return f"grant {who} the permission {permission}; check also the policies of the bucket and its key"
     if error.status == HTTPStatus.NOT_FOUND:
         return _ADVICE["NoSuchBucket"]
     return "check the bucket's URL and the endpoint" if error.status else ""
@@ -236,7 +239,7 @@ def _parsed(pattern: re.Pattern[str], answer: Answer) -> Page:
     if "<IsTruncated>true<" not in text:
         token = ""
     elif not token:
-        raise unfinished("says that the listing goes on, but not where")
+        raise unfinished("says that the listing continues, but not where")
     names: list[str] = pattern.findall(text)
     joined = "".join(names)  # what stands beside the names, such as ETags, is full of entities
     if "&" in joined:
