@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check image-test soak fuzz format docs dashboards pictures lock clean
+.PHONY: help demo quick test check image-test soak fuzz format docs dashboards chart pictures lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -18,6 +18,7 @@ help:
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
 	@echo "make dashboards generate the dashboard in deploy/grafana from dashboard.py"
+	@echo "make chart      generate the chart's schema and the kustomizations; requires Helm"
 	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
@@ -85,6 +86,10 @@ docs: $(VENV)/.dev
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python deploy/grafana/dashboard.py
+# Helm is the one that tests/servers/go/build builds, unless HELM names another.
+export HELM ?= $(firstword $(wildcard $(HOME)/.cache/workflow-manager/tools/helm-*) helm)
+chart: $(VENV)/.dev
+	$(BIN)/python deploy/chart_files.py
 
 # Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
 pictures: $(VENV)/.dev

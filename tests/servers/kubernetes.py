@@ -6,7 +6,6 @@ No node runs anything: tests set the status of pods and Jobs themselves.
 import csv
 import json
 import os
-import shutil
 import ssl
 import urllib.error
 import urllib.request
@@ -41,6 +40,15 @@ _CONTROLLERS = (
     "ttl-after-finished-controller",
 )
 
+# Where what is not Kubernetes' own comes from: the folder of the build's `go.mod`, and the module.
+_MODULES = {
+    "helm": ("helm", "helm.sh/helm/v3"),
+    "prometheus-operator-crds": (
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator",
+    ),
+}
+
 
 def tool(name: str) -> str:
     """The path of a program that `tests/servers/go/build` has built. One that is absent skips the test."""
@@ -53,8 +61,8 @@ def tool(name: str) -> str:
 
 
 def kubectl() -> str:
-    """The path of kubectl: the one that is built beside the API server, or else one that is installed."""
-    return shutil.which("kubectl") or tool("kubectl")
+    """The path of the kubectl that is built beside the API server, and of the same version."""
+    return tool("kubectl")
 
 
 class ApiError(Exception):
@@ -199,7 +207,7 @@ def controllers(plane: ControlPlane) -> Iterator[None]:
 
 def _version(name: str) -> str:
     """The version that the build's `go.mod` asks for."""
-    folder, module = ("helm", "helm.sh/helm/v3") if name == "helm" else ("kubernetes", "k8s.io/kubernetes")
+    folder, module = _MODULES.get(name, ("kubernetes", "k8s.io/kubernetes"))
     lines = (line.split() for line in (GO / folder / "go.mod").read_text().splitlines())
     return next(words[words.index(module) + 1] for words in lines if module in words[:2])
 
