@@ -5,18 +5,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check soak fuzz format docs dashboards pictures site dist audit lock clean
+.PHONY: help demo quick test check image-test soak fuzz format docs dashboards chart pictures site dist audit lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
 	@echo "make quick      check format, lint and types, and test config, core and pipeline; 30 seconds"
 	@echo "make test       run all tests"
 	@echo "make check      check format, lint, types and tests, as CI does"
+	@echo "make image-test build the container image and test it; needs root, buildah and mmdebstrap"
 	@echo "make soak       run the fault tests at scale: kills, concurrent runs, fault histories; 10 to 20 minutes"
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
 	@echo "make dashboards generate the dashboard in deploy/grafana from dashboard.py"
+	@echo "make chart      generate the chart's schema and the kustomizations; requires Helm"
 	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
 	@echo "make site       build the documentation site into build/site"
 	@echo "make dist       build a release twice, check it, and test its wheel on each Python; see RELEASING.md"
@@ -42,14 +44,18 @@ quick-test:
 	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
+
+# Apart from the other tests: it needs root, and makes a Debian base image the first time.
+image-test: $(VENV)/.dev
+	WORKFLOW_MANAGER_REQUIRE_EMULATORS=1 $(BIN)/pytest --durations=3 tests/image
 
 # The fault tests of CI in large numbers: shows that nothing is lost, and how many tasks are repeated.
 soak: $(VENV)/.dev
@@ -104,6 +110,10 @@ audit: $(VENV)/.release
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python deploy/grafana/dashboard.py
+# Helm is the one that tests/servers/go/build builds, unless HELM names another.
+export HELM ?= $(firstword $(wildcard $(HOME)/.cache/workflow-manager/tools/helm-*) helm)
+chart: $(VENV)/.dev
+	$(BIN)/python deploy/chart_files.py
 
 # Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
 pictures: $(VENV)/.dev

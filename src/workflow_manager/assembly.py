@@ -16,15 +16,14 @@ from workflow_manager.config.run_config import RunConfig, configure, retry_polic
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, TASK_FLAGS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.flag_types import did_you_mean
 from workflow_manager.notices import NotificationSource
 from workflow_manager.observe.request_counts import BUCKET_NAMES, BucketCounts
 from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
 from workflow_manager.ports import ObjectStore, Settings, TaskQueue
+from workflow_manager.queue_flags import KIND, flags_of_kinds, unknown_kind
 
-KIND = "task-queue-kind"
 WITHOUT_QUEUE = [
     group._replace(options=tuple(replace(option, required=False) for option in group.options))
     if group is TASK_FLAGS
@@ -66,15 +65,15 @@ def read_flags(
     first = [str(chosen)] if chosen and registry.is_queue_kind(str(chosen)) else []
     needed = first if queue else []
     groups = [*(GROUPS if queue else WITHOUT_QUEUE), *more]
-    parsed = _flags_of_kinds(command, summary, needed, needed, groups).parse(arguments, environ)
+    parsed = flags_of_kinds(command, summary, needed, needed, groups).parse(arguments, environ)
     if parsed.unknown:
-        parsed = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups).parse(
+        parsed = flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups).parse(
             arguments, environ
         )
-    kinds = _flags_of_kinds(command, summary, needed, needed, groups)
+    kinds = flags_of_kinds(command, summary, needed, needed, groups)
     strange = strange_variables(environ, kinds)
     if strange:
-        every = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
+        every = flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
         parsed.mistakes.extend(misspelt_variables(strange, every))
     if queue and chosen and not first:
         parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), unknown_kind(str(chosen))))
@@ -89,7 +88,7 @@ def queue_kinds() -> list[str]:
 def every_flag(command: str, summary: str, *more: Group) -> Flags:
     """The flags of a run with those of all kinds of queue, for help and the reference."""
     kinds = registry.queue_kinds()
-    return _flags_of_kinds(command, summary, kinds, kinds, [*GROUPS, *more])
+    return flags_of_kinds(command, summary, kinds, kinds, [*GROUPS, *more])
 
 
 def flags_without_queue(command: str, summary: str, *more: Group, usage: str = "") -> Flags:
@@ -111,25 +110,7 @@ def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
         return Flags(command, summary, groups)
     if not registry.is_queue_kind(kind):
         raise ConfigError([Mistake(f"--{KIND}", kind, unknown_kind(kind))])
-    return _flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
-
-
-def _flags_of_kinds(
-    command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], groups: Sequence[Group]
-) -> Flags:
-    """The flags of `groups` with those of `kinds`; only the `needed` kinds may require any."""
-    return Flags(command, summary, [*groups, *groups_of_kinds(kinds, needed)])
-
-
-def groups_of_kinds(kinds: Sequence[str], needed: Sequence[str]) -> Iterator[Group]:
-    """The flags that kinds of queue add; only the `needed` ones may require any."""
-    for kind in kinds:
-        options = tuple(
-            option if kind in needed else replace(option, required=False)
-            for option in registry.queue(kind).options
-        )
-        if options:
-            yield Group(f"Task queue: {kind}", options)
+    return flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
 
 
 def assemble(
@@ -152,7 +133,14 @@ def assemble(
     if not mistakes:
         try:
             policy = replace(retry_policy(parsed.values), until=expiry)
-            settings = Settings(parsed.values, "", environ, policy, shared)
+            settings = Settings(
+                parsed.values,
+                environ=environ,
+                retry_policy=policy,
+                shared=shared,
+                labels=config.labels if config else {},
+                marker_bucket=stores[BUCKETS[1][0]].url,
+            )
             queue = open_queue(str(parsed.values[KIND]), settings, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
@@ -264,12 +252,6 @@ def run_spec(parts: Assembly, shard: Shard = WHOLE) -> RunSpec:
         names_incomplete=config.log_level == "debug",
         shard=shard,
     )
-
-
-def unknown_kind(kind: str) -> str:
-    """What is wrong with a kind of queue that there is not."""
-    kinds = registry.queue_kinds()
-    return f"unknown kind of queue; use one of: {', '.join(kinds)}{did_you_mean(kind, kinds)}"
 
 
 @contextmanager

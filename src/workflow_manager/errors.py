@@ -45,6 +45,10 @@ class MessageTooLargeError(QueueError):
     """A message is over the queue's limit. It was not sent, and sending it again cannot help."""
 
 
+class QueueFullError(QueueError):
+    """A queue takes no more for now, as its settings say. Nothing was sent; the task stays due."""
+
+
 class NotificationError(WorkflowManagerError):
     """Notifications could not be received or acknowledged; `subject` is their source."""
 

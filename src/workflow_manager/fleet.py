@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from workflow_manager.assembly import KIND, Assembly, assemble, every_flag, flags_of_kind
+from workflow_manager.assembly import Assembly, assemble, every_flag, flags_of_kind
 from workflow_manager.config.flags import (
     Flags,
     FlagText,
@@ -38,6 +38,7 @@ from workflow_manager.config.run_flags import BUCKETS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.flag_types import did_you_mean
+from workflow_manager.queue_flags import KIND
 from workflow_manager.survey.commands import quoted
 
 # These hold for the process, whatever its instances are.

@@ -85,6 +85,8 @@ class Settings:
     default; `identity` is the role to take on, or empty; `environ` is the environment. Adapters of one
     process may keep in `shared` what they need only once, such as tokens, by keys of their own. A store
     tells `requests` of each request that it sends; clouds.service does so for the stores that use it.
+    A queue learns from `labels` what tells this deployment from others (`locality` and `ingestor`, as far as
+    they were given), and from `marker_bucket` the URL of the bucket that has the markers of its tasks.
     """
 
     options: Mapping[str, object] = field(default_factory=dict)
@@ -93,6 +95,8 @@ class Settings:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     shared: dict[object, object] = field(default_factory=dict, compare=False)
     requests: RequestObserver = field(default_factory=NobodyCounts, compare=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    marker_bucket: str = ""
 
 
 class Bucket(Protocol):
@@ -168,7 +172,8 @@ class ObjectStore(Bucket, Protocol):
 class Message:
     """A task's message. `group` is the aggregation, `key` is the same for each repeat of the task.
 
-    Queues that order or deduplicate use these two; others leave them.
+    Queues that order or deduplicate use these two; others leave them. A key is unique among the tasks
+    whose markers are in the same bucket, the `marker_bucket` of the settings.
     """
 
     body: bytes
@@ -220,6 +225,8 @@ class TaskQueue(Protocol):
         """Publish messages that are within `limits`; for each, in order, None or why it failed.
 
         None means that the queue has acknowledged it and will keep it whatever happens to us.
+        QueueFullError says that the queue takes no more for now, as its settings say: the rest of a run's
+        tasks are left for the next run, and nothing has failed.
         Raises QueueError if the request failed as a whole, so that none is known to be there.
         Tries nothing after `until` of the retry policy that it was opened with.
         """

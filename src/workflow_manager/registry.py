@@ -31,6 +31,7 @@ _OURS = {
         "aws-sns": "queues.sns:SnsQueue",
         "aws-sqs": "queues.sqs:SqsQueue",
         "gcp-pubsub": "queues.pubsub:PubSubQueue",
+        "kubernetes-jobs": "queues.kubernetes:KubernetesJobs",
         "memory": "queues.in_memory:MemoryQueue",
         "nats": "queues.nats:NatsQueue",
         "rabbitmq": "queues.rabbitmq:RabbitQueue",

@@ -354,6 +354,23 @@ class TestPublishing:
         assert harness.run().succeeded
         assert harness.taken_in() == ["b", "c", "d"]
 
+    def test_what_a_full_queue_does_not_take_is_left_due_and_is_no_failure(self, harness: Harness) -> None:
+        for batch in "bcdefghij":
+            harness.ingest("agg", IN_INTAKE, batch)
+        harness.queue.full_at = 2
+        report = harness.run()
+        assert report.succeeded
+        assert report.queue_full == "it is full"
+        assert report.figures["agg"].intake_tasks_scheduled == 2
+        assert report.figures["agg"].intake_tasks_left == 7
+        assert report.figures["agg"].intake_tasks_failed == 0
+        assert len(harness.markers()) == 2
+        (left,) = [event for event in harness.events.seen if event.name == "tasks.left"]
+        assert left.message == "7 intake tasks left for the next run: it is full"
+        harness.queue.full_at = None
+        assert harness.run().succeeded
+        assert harness.taken_in() == list("bcdefghij")
+
     @pytest.mark.parametrize(
         "error", [QueueError("publish to", "topic intake", "no such topic"), KeyError("bug")]
     )

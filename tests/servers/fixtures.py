@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from servers import fake_gcs, faulty, moto, pubsub, seaweedfs
+from servers import fake_gcs, faulty, kubernetes, moto, pubsub, seaweedfs
 from servers.brokers import nats_server, rabbitmq_server, redis_server
 from workflow_manager.clouds import service
 from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy, Settings
@@ -55,6 +55,26 @@ def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def pubsub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pubsub.pubsub(tmp_path_factory.mktemp("pubsub")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kubernetes.ControlPlane]:
+    """A Kubernetes API server. With pytest's `--dist loadgroup` there is one for all workers."""
+    with kubernetes.control_plane(tmp_path_factory.mktemp("kubernetes")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def controllers(control_plane: kubernetes.ControlPlane) -> Iterator[kubernetes.ControlPlane]:
+    """The same while its controllers are at work, which is for as long as a module's tests need them."""
+    with kubernetes.controllers(control_plane):
+        yield control_plane
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "control_plane" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("kubernetes"))
 
 
 @pytest.fixture

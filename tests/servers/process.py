@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,6 +63,15 @@ def serving(
         with suppress(ProcessLookupError):  # it may have ended by itself
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def wait_until(condition: Callable[[], bool], complaint: str) -> None:
+    """Ask again and again whether something has come to be."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(complaint)
+        time.sleep(0.05)
 
 
 def _wait(process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "markers": "list task markers, and delete old ones",
     "check": "check that buckets and topics are usable, without publishing anything",
     "tasks": "inspect a task queue, and put dead letters back",
+    "jobs": "list, retry and delete the Kubernetes Jobs of tasks, and read their logs",
     "instances": "list the instances of a file, or print an example or its schema",
     "sample": "write sample batches to buckets",
     "demo": "run and explain three passes over a sample deployment",

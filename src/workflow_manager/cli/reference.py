@@ -11,7 +11,7 @@ from pathlib import Path
 
 from workflow_manager import __version__
 from workflow_manager.assembly import every_flag
-from workflow_manager.cli import instances, run_output, sample, serve, tasks
+from workflow_manager.cli import instances, jobs, run_output, sample, serve, tasks
 from workflow_manager.cli.help_pages import ABOUT, full_parser
 from workflow_manager.cli.instances import instances_schema
 from workflow_manager.cli.main import COMMANDS
@@ -160,6 +160,7 @@ def flags_page() -> str:
     commands = {
         "run": every_flag("run", "", run_output.OUTPUT),
         "tasks": tasks.COMMAND.every_flag(),
+        "jobs": jobs.flags(),
         "sample": sample.FLAGS,
         "serve": serve.FLAGS,
         "instances": instances.FLAGS,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from workflow_manager.clouds.http import CloudError, ErrorDocument, Request, excerpt
 from workflow_manager.clouds.refresh import Expiring, Refreshed
 from workflow_manager.clouds.service import Service, no_authorization
+from workflow_manager.clouds.tls_settings import TlsSettings
 from workflow_manager.ports import Settings
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Tokens:
             f"{parts.scheme}://{parts.netloc}",
             self._settings.environ,
             retry_policy,
-            ca_variables=CA_VARIABLES,
+            tls=TlsSettings(ca_variables=CA_VARIABLES),
             proxied=parts.scheme != "http",
         )
         try:
@@ -125,7 +126,7 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
         settings.retry_policy,
         authorize=authorize,
         explain=explain,
-        ca_variables=CA_VARIABLES,
+        tls=TlsSettings(ca_variables=CA_VARIABLES),
         http2=True,
         requests=settings.requests,
     )

@@ -19,11 +19,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from importlib.util import find_spec
 from time import sleep
 from typing import TypeVar
 
 from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, ErrorDocument, Request
+from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.errors import MissingExtraError
 from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy
 
@@ -40,6 +42,7 @@ _BUSY_CODES = frozenset(
     {
         "ABORTED",
         "CANCELLED",
+        "Conflict",
         "ConditionalRequestConflict",
         "IDPCommunicationError",
         "InternalError",
@@ -83,10 +86,10 @@ class Service:
         *,
         authorize: Callable[[Request], Mapping[str, str]],
         explain: Callable[[bytes], ErrorDocument],
-        ca_variables: tuple[str, ...] = (),
         proxied: bool = True,
         http2: bool = False,
         requests: RequestObserver | None = None,
+        tls: TlsSettings = AS_THE_ENVIRONMENT_SAYS,
     ) -> None:
         from workflow_manager.clouds.transport import Transport  # noqa: PLC0415 (comes with an extra)
 
@@ -95,9 +98,7 @@ class Service:
         self._authorize = authorize
         self._explain = explain
         self._requests = requests or NobodyCounts()
-        self._transport = Transport(
-            endpoint, environ, retry_policy, ca_variables=ca_variables, proxied=proxied, http2=http2
-        )
+        self._transport = Transport(endpoint, environ, retry_policy, proxied=proxied, http2=http2, tls=tls)
 
     def send(self, request: Request, accept: frozenset[int]) -> Answer:
         """The answer to a request, if its status is in `accept`; raises CloudError."""
@@ -121,6 +122,13 @@ class Service:
                         error.cause += f" (tried {attempt} times in {time.monotonic() - begin:.1f} s)"
                     raise
                 sleep(wait)
+
+    def stream(self, request: Request, write: Callable[[bytes], object]) -> None:
+        """Have `write` called with an answer's body as it comes; raises CloudError. It is tried once."""
+        headers = {**request.headers, **self._authorize(request)}
+        status, answered, body = self._transport.stream(request, headers, write)
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
 
     def close(self) -> None:
         """Close the connections."""

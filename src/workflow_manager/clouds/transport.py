@@ -5,16 +5,19 @@ Importing this imports libcurl, so only clouds.service does, when a service is f
 
 import math
 import re
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pycurl
 
 from workflow_manager import __version__
-from workflow_manager.clouds.connect_options import connect_options, endpoint_parts
+from workflow_manager.clouds.connect_options import connect_options, endpoint_parts, tls_options
 from workflow_manager.clouds.http import CloudError, Request
 from workflow_manager.clouds.io_thread import Options, Transfer
 from workflow_manager.clouds.shared_io import close_shared, open_shared
+from workflow_manager.clouds.streaming import Stream
+from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.clouds.transport_errors import explained
 from workflow_manager.ports import RetryPolicy
 
@@ -38,15 +41,16 @@ class Transport:
         environ: Mapping[str, str],
         retry_policy: RetryPolicy,
         *,
-        ca_variables: tuple[str, ...],
         proxied: bool,
         http2: bool = False,
+        tls: TlsSettings = AS_THE_ENVIRONMENT_SAYS,
     ) -> None:
         parts = endpoint_parts(endpoint)
         self._host = parts.netloc.rpartition("@")[2]
         self._base = f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}"
         self._retry_policy = retry_policy
-        found = connect_options(parts.scheme, environ, ca_variables, proxied=proxied)
+        self._tls = tls
+        found = connect_options(parts.scheme, environ, tls.ca_variables, proxied=proxied) | tls_options(tls)
         self._options: Options = (*_fixed_options(retry_policy, http2=http2), *found.items())
         self._io = open_shared()
         self._idle = self._io.pool(self._options)
@@ -59,8 +63,39 @@ class Transport:
 
         Takes no longer than `deadline`, on the monotonic clock.
         """
-        transfer = self._prepared(request, headers, deadline)
+        lines = _header_lines(request, headers)
+        try:
+            transfer = self._idle.pop()
+        except IndexError:
+            transfer = Transfer(self._options)
+        self._prepare(transfer.curl, request, lines)
+        transfer.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
         self._io.run([transfer])
+        try:
+            return self._answer(transfer, request)
+        finally:
+            transfer.chunks.clear()
+            transfer.lines.clear()
+            self._idle.append(transfer)
+
+    def stream(
+        self, request: Request, headers: Mapping[str, str], write: Callable[[bytes], object]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """As `exchange`, but for any time, and for a body of any length, which `write` gets as it comes.
+
+        The body of an answer other than 200 is returned instead. It ends early if `write` raises, or if the
+        calling thread is interrupted.
+        """
+        transfer = Transfer(self._options)
+        self._prepare(transfer.curl, request, _header_lines(request, headers))
+        stream = Stream(transfer, write)
+        thread = threading.Thread(target=stream.perform, name="stream", daemon=True)
+        thread.start()
+        try:
+            thread.join()
+        finally:
+            stream.end()
+            thread.join()
         return self._answer(transfer, request)
 
     def close(self) -> None:
@@ -69,16 +104,9 @@ class Transport:
             self._open = False
             close_shared(self._io)
 
-    def _prepared(self, request: Request, headers: Mapping[str, str], deadline: float) -> Transfer:
-        lines = _header_lines(request, headers)
-        try:
-            transfer = self._idle.pop()
-        except IndexError:
-            transfer = Transfer(self._options)
-        curl = transfer.curl
+    def _prepare(self, curl: pycurl.Curl, request: Request, lines: list[str]) -> None:
         curl.setopt(pycurl.URL, f"{self._base}{request.target}")
         curl.setopt(pycurl.HTTPHEADER, lines)
-        curl.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
         curl.setopt(pycurl.MAXFILESIZE, request.limit)
         if request.method in _METHODS:
             curl.setopt(pycurl.HTTPGET, 1)  # what another request may have been before
@@ -88,18 +116,12 @@ class Transport:
             curl.setopt(pycurl.POST, 1)  # has a body, which a HEAD before it had not
             curl.setopt(pycurl.POSTFIELDS, request.body)
             curl.setopt(pycurl.CUSTOMREQUEST, request.method)
-        return transfer
 
     def _answer(self, transfer: Transfer, request: Request) -> tuple[int, Mapping[str, str], bytes]:
-        try:
-            if transfer.code:
-                raise explained(transfer, self._host, request.limit, self._retry_policy)
-            status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
-            return status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks)
-        finally:
-            transfer.chunks.clear()
-            transfer.lines.clear()
-            self._idle.append(transfer)
+        if transfer.code:
+            raise explained(transfer, self._host, request.limit, self._retry_policy, self._tls.source)
+        status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
+        return status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks)
 
 
 class AnswerHeaders(Mapping[str, str]):

@@ -111,7 +111,8 @@ class RunReport:
     `failures` contains the first failures, for people to read; `failed` counts all of them by kind.
     `stopped` is the reason why the run ended early, if it did; `interrupted` says that this was a signal
     and not a failure. `superseded_by` is the holder of the lease if another run holds it: this run then
-    schedules nothing. Of very many aggregations, those whose figures are all 0 are not in `figures`;
+    schedules nothing. `queue_full` is why the queue took no more tasks, if it did: the next run takes those,
+    and it is no failure. Of very many aggregations, those whose figures are all 0 are not in `figures`;
     `unnamed` is their number. `batch_times` are by aggregation. `stage_seconds` is the time from the start of
     a stage's first call to the end of its last. `transfers` are by bucket (`ingestion`, `own`, `peer`) and
     operation.
@@ -129,6 +130,7 @@ class RunReport:
     batch_times: Mapping[str, BatchTimes] = field(default_factory=dict)
     stage_seconds: Mapping[StageName, float] = field(default_factory=dict)
     transfers: Mapping[str, Mapping[str, Transfers]] = field(default_factory=dict)
+    queue_full: str = ""
 
     @property
     def superseded(self) -> bool:
@@ -147,7 +149,7 @@ class RunReport:
 
     @property
     def succeeded(self) -> bool:
-        """Whether everything that was due has been published and marked."""
+        """Whether everything that was due has been published and marked, as far as the queue takes it."""
         return not self.failure_count and not self.stopped
 
     @property

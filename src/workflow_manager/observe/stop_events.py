@@ -88,7 +88,7 @@ class LeaseIgnored(Event):
 
 @dataclass(frozen=True, slots=True)
 class TasksLeft(Event):
-    """Due tasks were not tried, because the run stopped early; they are left for the next run."""
+    """Due tasks are left for the next run, because this one stopped early or the queue takes no more."""
 
     name: ClassVar[str] = "tasks.left"
     usual: ClassVar[Severity] = Severity.WARNING

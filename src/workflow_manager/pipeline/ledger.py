@@ -36,6 +36,7 @@ class Ledger:
         self._newest: dict[str, str] = {}
         self._oldest_unscheduled: dict[str, str] = {}
         self._stage_seconds: dict[StageName, float] = {}
+        self._queue_full = ""
 
     def begin(self, aggregation: str) -> None:
         """An aggregation was found. Of very many, those with nothing to tell are counted, and not named."""
@@ -107,6 +108,12 @@ class Ledger:
             oldest = self._oldest_unscheduled.get(task.aggregation) or task.batch.time
             self._oldest_unscheduled[task.aggregation] = min(oldest, task.batch.time)
 
+    def leave_to_queue(self, task: Task, reason: str) -> None:
+        """The queue takes no more for now, which is no failure; the next run tries this task again."""
+        self.leave(task)
+        with self._lock:
+            self._queue_full = self._queue_full or reason
+
     def stop(self, reason: str, failure: Kind | None = None) -> None:
         """Start nothing new from now on; what is in flight is finished. The first reason stays.
 
@@ -171,4 +178,5 @@ class Ledger:
                     for name in sorted(self._newest.keys() | self._oldest_unscheduled.keys())
                 },
                 stage_seconds=dict(self._stage_seconds),
+                queue_full=self._queue_full,
             )

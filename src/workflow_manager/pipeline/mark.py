@@ -105,7 +105,7 @@ class MarkerWriter:
         self._lock = threading.Lock()
         self._unmarked = 0
         self._writer = this_writer()
-        self._reason = reason
+        self.reason = reason
 
     def reserve(self, wanted: int) -> int:
         """Wait until some of `wanted` tasks may be published, and say how many."""
@@ -159,8 +159,8 @@ class MarkerWriter:
 
     def _content(self, task: Task, record: MarkerRecord) -> bytes:
         """What to write: the record or, for a task that was published again, the one before with an entry."""
-        if self._reason and (before := self._store.get(task.marker, LONGEST_RECORD)) is not None:
-            entry = ScheduledAgain(record.time or "", record.trace_id or "", self._writer.host, self._reason)
+        if self.reason and (before := self._store.get(task.marker, LONGEST_RECORD)) is not None:
+            entry = ScheduledAgain(record.time or "", record.trace_id or "", self._writer.host, self.reason)
             record = parse_record(task.marker, before).scheduled_again(entry, record.batches)
         return record.render()
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import IntakeTask, Task
-from workflow_manager.errors import QueueError, explain
+from workflow_manager.errors import QueueError, QueueFullError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
@@ -58,6 +58,7 @@ class Publisher:
 
     One message that fails does not fail its neighbours. A queue that refuses several
     requests in a row is given up for this run: tasks that were not tried are left for the next run.
+    Tasks that are published again, for the marker's `reason`, have keys of their own: they are no repeats.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Publisher:
         self._stage = Stage("publish", workers, pool=pool)
         self._lock = threading.Lock()
         self._refusals = 0
+        self._again = f" again: {marker.reason}" if marker.reason else ""
 
     def submit(self, tasks: Iterable[Task]) -> None:
         """Publish tasks, all of one topic; waits while too many requests are waiting."""
@@ -104,7 +106,7 @@ class Publisher:
             if error := self._limits.refusal(task, self._topics.of(task), len(body)):
                 self._failed(task, error)
             else:
-                yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker))
+                yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker + self._again))
 
     def _publish(self, request: Sequence[Outgoing]) -> None:
         """Send a request; in parts, while there is no room for all of its markers."""
@@ -132,6 +134,8 @@ class Publisher:
         for out, error in zip(request, self._outcomes(topic, request), strict=True):
             if error is None:
                 taken.append(out)
+            elif isinstance(error, QueueFullError):
+                self._ledger.leave_to_queue(out.task, error.cause)
             else:
                 self._failed(out.task, error)
         self._observer.notify(*(TaskScheduled(out.task, topic, out.trace_id) for out in taken))
@@ -147,7 +151,7 @@ class Publisher:
             outcomes = [_as_queue_error(error, topic)] * len(request)
         if len(outcomes) != len(request):
             outcomes = [_unclear(topic, len(outcomes), len(request))] * len(request)
-        if any(outcome is None for outcome in outcomes):
+        if any(outcome is None or isinstance(outcome, QueueFullError) for outcome in outcomes):
             with self._lock:
                 self._refusals = 0
             return outcomes

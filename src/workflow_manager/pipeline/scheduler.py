@@ -159,7 +159,11 @@ class Scheduler:
         total = report.total()
         if total.intake_tasks_left or total.aggregation_tasks_left:
             self._observer.notify(
-                TasksLeft(total.intake_tasks_left, total.aggregation_tasks_left, report.stopped)
+                TasksLeft(
+                    total.intake_tasks_left,
+                    total.aggregation_tasks_left,
+                    report.stopped or report.queue_full,
+                )
             )
         self._observer.notify(RunFinished(report))
         return report
