@@ -107,7 +107,7 @@ class TestGoodInput:
         cpu, memory = tmp_path / "cpu.prof", tmp_path / "memory.txt"
         assert deployment.run(*NOW, "--cpuprofile", str(cpu), "--memprofile", str(memory)).status == 0
         functions = {name.rpartition(".")[2] for _, _, name in pstats.Stats(str(cpu)).stats}  # type: ignore[attr-defined] # undocumented, but what tools read
-        assert {"split_suffix", "publish", "put"} <= functions
+        assert {"fold_parts", "publish", "put"} <= functions
         stacks = memory.read_text().splitlines()
         assert all(line.rpartition(" ")[2].isdigit() for line in stacks)
         assert any("scheduler.py" in line for line in stacks)

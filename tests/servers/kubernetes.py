@@ -6,7 +6,6 @@ No node runs anything: tests set the status of pods and Jobs themselves.
 import csv
 import json
 import os
-import shutil
 import ssl
 import urllib.error
 import urllib.request
@@ -41,6 +40,15 @@ _CONTROLLERS = (
     "ttl-after-finished-controller",
 )
 
+# Where what is not Kubernetes' own comes from: the folder of the build's `go.mod`, and the module.
+_MODULES = {
+    "helm": ("helm", "helm.sh/helm/v3"),
+    "prometheus-operator-crds": (
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator",
+    ),
+}
+
 
 def tool(name: str) -> str:
     """The path of a program that `tests/servers/go/build` has built. One that is absent skips the test."""
@@ -53,8 +61,8 @@ def tool(name: str) -> str:
 
 
 def kubectl() -> str:
-    """The path of kubectl: the one that is built beside the API server, or else one that is installed."""
-    return shutil.which("kubectl") or tool("kubectl")
+    """The path of the kubectl that is built beside the API server, and of the same version."""
+    return tool("kubectl")
 
 
 class ApiError(Exception):
@@ -113,6 +121,12 @@ class ControlPlane:
     def patch(self, path: str, content: object) -> Any:  # noqa: ANN401 (JSON)
         """Change fields of an object, as the administrator."""
         return self.ask("PATCH", path, content, content_type=MERGE_PATCH)
+
+    def forget_jobs(self) -> None:
+        """Delete the Jobs of all namespaces, without their pods."""
+        for namespace in self.ask("GET", "/api/v1/namespaces")["items"]:
+            path = f"/apis/batch/v1/namespaces/{namespace['metadata']['name']}/jobs"
+            self.ask("DELETE", f"{path}?propagationPolicy=Background")
 
     def namespace(self, labels: Mapping[str, str] | None = None) -> str:
         """A new namespace with nothing in it."""
@@ -180,7 +194,11 @@ def control_plane(directory: Path) -> Iterator[ControlPlane]:
 
 @contextmanager
 def controllers(plane: ControlPlane) -> Iterator[None]:
-    """The controllers of Jobs, CronJobs and Deployments at work until the end of the block."""
+    """The controllers of Jobs, CronJobs and Deployments at work until the end of the block.
+
+    What earlier tests have left would keep them busy for minutes, so their Jobs are deleted.
+    """
+    plane.forget_jobs()
     port = free_port()
     command = [
         tool("kube-controller-manager"),
@@ -189,6 +207,8 @@ def controllers(plane: ControlPlane) -> Iterator[None]:
         f"--secure-port={port}",
         f"--cert-dir={plane.directory / 'controller-certificates'}",
         "--leader-elect=false",
+        "--kube-api-qps=1000",
+        "--kube-api-burst=1000",
         f"--service-account-private-key-file={plane.directory / 'service-accounts.pem'}",
         "--use-service-account-credentials=false",
         f"--controllers={','.join(_CONTROLLERS)}",
@@ -199,7 +219,7 @@ def controllers(plane: ControlPlane) -> Iterator[None]:
 
 def _version(name: str) -> str:
     """The version that the build's `go.mod` asks for."""
-    folder, module = ("helm", "helm.sh/helm/v3") if name == "helm" else ("kubernetes", "k8s.io/kubernetes")
+    folder, module = _MODULES.get(name, ("kubernetes", "k8s.io/kubernetes"))
     lines = (line.split() for line in (GO / folder / "go.mod").read_text().splitlines())
     return next(words[words.index(module) + 1] for words in lines if module in words[:2])
 

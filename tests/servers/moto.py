@@ -122,3 +122,12 @@ def _element(name: str, answer: str) -> str:
     found = re.search(f"<{name}>([^<]+)</{name}>", answer)
     assert found is not None, answer
     return found[1]
+
+
+def enforce_policies(url: str, *, enforced: bool) -> None:
+    """Check, or no longer check, who sends requests and what their policies allow."""
+    after = b"0" if enforced else b"inf"
+    headers = {"content-type": "text/plain"}
+    request = urllib.request.Request(f"{url}/moto-api/reset-auth", after, headers)
+    with urllib.request.urlopen(request, timeout=30):
+        pass
