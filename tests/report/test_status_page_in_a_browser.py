@@ -10,6 +10,7 @@ from servers.browser import chromium
 from support.harness import Events
 from support.made_up_fleet import NOW, aggregation, every_state, fleet, instance
 from support.pages import WIDTHS, html, opened
+from workflow_manager.core.verdict import REASONS, WindowState
 from workflow_manager.report.display_states import DISPLAY_STATES
 from workflow_manager.report.status_page import instance_part, status_page
 from workflow_manager.service.web import Site, WebPage, WebServer
@@ -95,7 +96,7 @@ def test_a_window_unfolds_to_the_explanation_and_the_command(browser: Browser, s
         assert not row.locator("p").first.is_visible()
         row.locator("summary").click()
         text = row.inner_text()
-        assert "The window is missed: it has ended and has no marker, but runs no longer check it." in text
+        assert f"The window is missed: {REASONS[WindowState.MISSED]}." in text
         assert "Runs no longer schedule the window; run a backfill." in text
         assert "--from 2026-11-13T08:00:00Z --to 2026-11-13T16:00:00Z" in text
         together = one.page.locator(".row", has_text="12 windows").first
