@@ -98,7 +98,7 @@ $(VENV)/.site: requirements/site.txt $(VENV)/.dev
 
 # What MkDocs warns of, such as a broken link or a page out of the navigation, is an error.
 site: $(VENV)/.site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict --clean
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 	$(BIN)/python tools/check_site.py build/site
 
 dist: $(VENV)/.release

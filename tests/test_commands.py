@@ -42,6 +42,7 @@ NEEDS = {
 ELSEWHERE = {
     "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/how-to/add-a-task-queue.md": "tests/test_how_to.py",
+    "docs/how-to/runbooks.md": "tests/deploy/test_runbooks.py",
     "docs/how-to/the-peer-was-down.md": "tests/test_story.py",
     "docs/tutorial.md": "tests/test_first_steps.py",
     "docs/tutorial-serve.md": "tests/test_first_steps.py",
@@ -194,31 +195,65 @@ def _alerts(at: Setting) -> Check:
     return check
 
 
-def _shard(at: Setting) -> Check:
-    """Four instances; the service is stopped as soon as it works."""
+def _runbooks(at: Setting) -> Check:
+    """A window that was missed, one that was scheduled without a batch, and a batch that came too late."""
+    windows = ("--aggregation-period=8h", "--grace-period=1h", "--intake-max-age=24h")
+    for flag in windows:
+        name, _, value = flag.partition("=")
+        at.environ[f"WORKFLOW_MANAGER_{name[2:].upper().replace('-', '_')}"] = value
+    deployment = _deployment(at)
+
+    def upload(hour: str, number: int) -> str:
+        identifier = f"a1b2c3d4-0000-4000-8000-{number:012}"
+        deployment.put_batch(f"kittens-seen/2026/11/{hour}/00/{identifier}")
+        deployment.put("peer", f"kittens-seen/2026/11/{hour}/00/{identifier}.validity_0.sig")
+        return identifier
+
+    first = upload("16/01", 3)
+    assert deployment.run("--now=2026-11-16T10:00:00Z", *windows).status == 0
+    left_out, missed = upload("16/02", 4), upload("17/01", 5)
+    at.environ["WORKFLOW_MANAGER_NOW"] = "2026-11-19T16:30:00Z"
+    at.replace = {"NAME": "aggregate-kittens-seen-2026-11-16-00-00-2026-11-16-08-00"}
+
+    def check(printed: str) -> None:
+        summed = [{batch["id"] for batch in task["batches"]} for task in deployment.tasks("aggregate")]
+        assert summed == [{first}, {missed}, {first, left_out}], printed
+        assert {task["batch-id"] for task in deployment.tasks("intake")} == {first, missed}
+
+    return check
+
+
+def _instances(at: Setting) -> Check:
+    """Four instances, one with a batch; the service is stopped as soon as it works."""
     at.command = installed_with("serve")
     instances = {}
-    for name in ("one", "two", "three", "four"):
+    deployments = {}
+    for name in ("na-one", "na-two", "eu-one", "eu-two"):
         (at.home / name).mkdir()
-        flags = Deployment(at.command, at.home / name).flags()
+        deployments[name] = Deployment(at.command, at.home / name)
+        flags = deployments[name].flags()
         instances[name] = {flag[2:]: value for flag, value in zip(flags[::2], flags[1::2], strict=True)}
     (at.home / "fleet.yaml").write_text(json.dumps({"instances": instances}))
+    half_an_hour_ago = datetime.now(UTC) - timedelta(minutes=30)
+    batch = BATCH.format(1).rpartition("/")[2]
+    deployments["na-one"].put_batch(f"kittens-seen/{half_an_hour_ago:%Y/%m/%d/%H/%M}/{batch}")
     at.before = """
         started_and_stopped() {
-            "$@" &
+            "$@" 2> log &
             until grep -q service.started log; do sleep 0.1; done
             kill $!
             wait $! || [ $? = 143 ]
         }
-        exec 2> log
     """
     at.replace = {
-        "workflow-manager serve": "started_and_stopped workflow-manager serve",
-        "fleet.yaml": "fleet.yaml --listen 127.0.0.1:0",
+        "workflow-manager serve": "started_and_stopped workflow-manager serve --listen 127.0.0.1:0",
+        "BATCH-ID": batch,
+        "--to 4h": "--to 4h --yes",  # which a person confirms at the prompt
     }
 
     def check(printed: str) -> None:
-        assert "service.stopped" in (at.home / "log").read_text(), printed
+        assert "service.stopped" in (at.home / "log").read_text()
+        assert f"Batch '{batch}' of 'kittens-seen'" in printed
 
     return check
 
@@ -229,7 +264,8 @@ STORIES: dict[str, Callable[[Setting], Check]] = {
     "docs/how-to/alerts-and-dashboards.md": _alerts,
     "docs/how-to/keep-buckets-small.md": _old_markers,
     "docs/how-to/redrive-dead-letters.md": _dead_letters,
-    "docs/how-to/serve-many-instances.md": _shard,
+    "docs/how-to/runbooks.md": _runbooks,
+    "docs/how-to/serve-many-instances.md": _instances,
     "docs/how-to/use-cloud-buckets.md": _pip,
     "docs/index.md": _start_page,
 }
