@@ -10,6 +10,7 @@ from servers.browser import chromium
 from support.harness import Events
 from support.made_up_fleet import NOW, aggregation, every_state, fleet, instance
 from support.pages import WIDTHS, html, opened
+from workflow_manager.core.verdict import REASONS, WindowState
 from workflow_manager.report.display_states import DISPLAY_STATES
 from workflow_manager.report.status_page import instance_part, status_page
 from workflow_manager.service.web import Site, WebPage, WebServer
