@@ -234,6 +234,13 @@ def test_one_that_may_have_been_written_in_spite_of_an_error_is_removed(store: F
     assert store.names() == []
 
 
+def test_the_lease_of_an_earlier_version_which_does_not_name_its_host_is_honoured(store: FaultyStore) -> None:
+    store.put(f"{lease_prefix('scope')}{1060:012}-{1000:012}-{'ab' * 16}", b"")
+    holder = taken(store, wall=1050).holder()
+    assert holder is not None
+    assert (holder.host, holder.process) == ("an unknown host", 0)
+
+
 def test_who_holds_the_lease_is_in_its_name_whatever_the_host_is_called(store: FaultyStore) -> None:
     store.put(name(1060, host="gr\xfcn -\n/" + "x" * 200), b"")
     holder = taken(store, wall=1050).holder()
