@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes -r
 
-.PHONY: help demo quick test check image-test soak fuzz format docs pictures lock clean
+.PHONY: help demo quick test check image-test soak fuzz format docs dashboards chart pictures site dist audit lock clean
 
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
@@ -17,7 +17,12 @@ help:
 	@echo "make fuzz       fuzz names and listings, coverage-guided, for one hour (FUZZ_SECONDS)"
 	@echo "make format     format the code"
 	@echo "make docs       generate the reference pages from the code"
+	@echo "make dashboards generate the dashboard in deploy/grafana from dashboard.py"
+	@echo "make chart      generate the chart's schema and the kustomizations; requires Helm"
 	@echo "make pictures   take the pictures in the docs anew; requires Debian's chromium"
+	@echo "make site       build the documentation site into build/site"
+	@echo "make dist       build a release twice, check it, and test its wheel on each Python; see RELEASING.md"
+	@echo "make audit      look up known vulnerabilities of the locked dependencies; requires the internet"
 	@echo "make lock       generate requirements/*.txt from pyproject.toml"
 	@echo "make clean      remove everything the other targets created"
 
@@ -39,14 +44,14 @@ quick-test:
 	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 # Apart from the other tests: it needs root, and makes a Debian base image the first time.
 image-test: $(VENV)/.dev
@@ -81,6 +86,34 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m workflow_manager.cli.reference docs/reference
+	$(BIN)/python tools/architecture.py
+
+$(VENV)/.release: requirements/release.txt $(VENV)/.dev
+	$(INSTALL) requirements/release.txt
+	touch $@
+
+$(VENV)/.site: requirements/site.txt $(VENV)/.dev
+	$(INSTALL) requirements/site.txt
+	touch $@
+
+# What MkDocs warns of, such as a broken link or a page out of the navigation, is an error.
+site: $(VENV)/.site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+	$(BIN)/python tools/check_site.py build/site
+
+dist: $(VENV)/.release
+	$(BIN)/python release/dist.py
+
+audit: $(VENV)/.release
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/all.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
+
+dashboards: $(VENV)/.dev
+	$(BIN)/python deploy/grafana/dashboard.py
+# Helm is the one that tests/servers/go/build builds, unless HELM names another.
+export HELM ?= $(firstword $(wildcard $(HOME)/.cache/workflow-manager/tools/helm-*) helm)
+chart: $(VENV)/.dev
+	$(BIN)/python deploy/chart_files.py
 
 # Pictures of the status page. Not part of CI: fonts differ from one machine to the next.
 pictures: $(VENV)/.dev
@@ -94,8 +127,10 @@ lock:
 	  --group build pyproject.toml -o requirements/runtime.txt
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --group build --group dev --all-extras pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+	for extra in release site; do $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-header --group $$extra -c requirements/dev.txt -o requirements/$$extra.txt || exit 1; done
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --all-extras pyproject.toml -c requirements/dev.txt -o requirements/image.txt
+	  --all-extras pyproject.toml -c requirements/dev.txt -o requirements/all.txt
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from cli.test_serve import Fleet
 from measuring import installed
+from support.serving import Fleet
 
 LEASE_SECONDS = 5
 

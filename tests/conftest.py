@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support.command import RELEASE, installed_with
+
 settings.register_profile("no deadline", deadline=None)  # a loaded machine is no fault
 settings.load_profile("no deadline")
 pytest_plugins = ("servers.fixtures", "support.tally")
@@ -32,7 +34,9 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The `workflow-manager` command of the built wheel. The workers of one test run share it."""
+    """The `workflow-manager` command of the built wheel, without extras. The workers of one run share it."""
+    if RELEASE:
+        return installed_with("none")
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     environment = shared / "installed"
@@ -42,6 +46,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         if not command.exists():
             _install_wheel(environment, shared / "wheel")
     return command
+
+
+@pytest.fixture
+def wheel(installed: Path) -> Path:
+    """The built wheel."""
+    (wheel,) = (ROOT / "dist" if RELEASE else installed.parent.parent.parent / "wheel").glob("*.whl")
+    return wheel
 
 
 @pytest.fixture

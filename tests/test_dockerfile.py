@@ -57,7 +57,7 @@ def test_hadolint_would_find_something(tmp_path: Path) -> None:
 
 
 def test_it_installs_what_the_tests_run_with() -> None:
-    image, tested = pins("image.txt"), pins("dev.txt")
+    image, tested = pins("all.txt"), pins("dev.txt")
     assert image.keys() <= tested.keys()
     assert image == {name: tested[name] for name in image}
     assert all(hashes for _, hashes in image.values())
@@ -72,7 +72,7 @@ def test_it_installs_every_extra() -> None:
         "dependencies"
     ]
     wanted = {re.split(r"[\[><=]", one)[0] for one in named} - {PROJECT["name"]}
-    assert wanted <= pins("image.txt").keys()
+    assert wanted <= pins("all.txt").keys()
 
 
 def test_every_file_that_it_copies_is_in_the_build_context() -> None:
@@ -80,7 +80,7 @@ def test_every_file_that_it_copies_is_in_the_build_context() -> None:
     assert ignored == "*"
     for pattern in (line[1:] for line in kept if line.startswith("!")):
         assert (ROOT / pattern).exists(), pattern
-    for needed in ("requirements/runtime.txt", "requirements/image.txt", "deploy/finish_image.py"):
+    for needed in ("requirements/runtime.txt", "requirements/all.txt", "deploy/finish_image.py"):
         assert needed in DOCKERFILE.read_text().replace("/build/finish", "deploy/finish")
         assert f"!{needed}" in kept
 

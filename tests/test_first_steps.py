@@ -1,12 +1,14 @@
-"""The first steps that the README and the tutorial tell work as written, in a shell."""
+"""The tutorials work as written, in a shell."""
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support.command import installed_with
+
+pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parent.parent
 
 
@@ -30,21 +32,6 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_first_real_run_of_the_readme(installed: Path, home: Path) -> None:
-    readme = (ROOT / "README.md").read_text().replace("/tmp/wm", str(home / "wm"))
-    section = readme.partition("## A first real run")[2].partition("## Install")[0]
-    make, run, look = re.split(r"\n(?=\.venv/bin/workflow-manager (?:run|tasks))", commands(section))
-    again = run.replace(" --dry-run", "")
-    printed = typed(
-        f"{make}\n{run}\necho STEP\n{again}\necho STEP\n{again}\necho STEP\n{look}", installed, home
-    )
-    _, first, second, tasks = printed.split("STEP\n")
-    assert "would schedule" in printed
-    assert '"event": "task.scheduled"' in first
-    assert '"event": "task.scheduled"' not in second
-    assert first.count("scheduled the intake") == tasks.count('"batch-id"') > 0
-
-
 def test_the_tutorial(installed: Path, home: Path) -> None:
     script = commands((ROOT / "docs/tutorial.md").read_text())
     printed_id = r'"$(grep -o "[0-9]\+-[0-9a-f]\{16\}" pulled | head -1)"'
@@ -55,8 +42,9 @@ def test_the_tutorial(installed: Path, home: Path) -> None:
 def test_the_tutorial_on_serving(home: Path) -> None:
     script = commands((ROOT / "docs/tutorial-serve.md").read_text())
     script = script.replace("127.0.0.1:9090", "127.0.0.1:0")
-    here = Path(sys.executable).with_name("workflow-manager")  # with the extra
-    printed = typed(f"{script}\nwait $! || echo ended with $?; cat serving/log", here, home)
+    printed = typed(
+        f"{script}\nwait $! || echo ended with $?; cat serving/log", installed_with("serve"), home
+    )
     assert "na-ingestor-1" in printed
     assert '"aggregation-id":"kittens-seen"' in printed.replace(" ", "")
     assert "ended with 143" in printed

@@ -65,7 +65,7 @@ def test_durations_are_shown_as_they_are_given(text: str) -> None:
     ],
 )
 def test_what_go_refuses_as_a_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="duration"):
+    with pytest.raises(ValueError, match=r"duration|too long"):
         flag_types.duration(text)
 
 
@@ -127,7 +127,7 @@ def test_an_instant_is_turned_to_utc(text: str, hour: int) -> None:
     "text", ["2026-11-23", "2026-11-23T04:20:00", "2026-11-31T04:20:00Z", "now", "0001-01-01T00:00:00+10:00"]
 )
 def test_not_an_instant(text: str) -> None:
-    with pytest.raises(ValueError, match=r"RFC 3339|no such time"):
+    with pytest.raises(ValueError, match=r"RFC 3339|not a valid time"):
         flag_types.instant(text)
 
 

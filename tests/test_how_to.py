@@ -1,6 +1,7 @@
 """The page on adding a queue works as written."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.command import Deployment, call
+from support.markdown_pages import blocks
 
+pytestmark = pytest.mark.end_to_end
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "add-a-task-queue.md").read_text()
 QUEUE, PROJECT, TEST = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)
 NOW = ("--now", "2026-11-23T04:20:00Z", "--batch-ids=any")
@@ -43,8 +46,7 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
     (wheel,) = built.glob("*.whl")
     site = tmp_path / "site"
     pip = [
-        str(installed.parent / "pip"),
-        "install",
+        *(sys.executable, "-m", "pip", "install"),
         "--quiet",
         "--no-deps",
         "--no-index",
@@ -57,8 +59,10 @@ def test_the_command_has_its_flags_and_uses_it(package: Path, installed: Path, t
     assert "--file-directory" in call(installed, ["run", "--help-all"], beside).stdout
     deployment = Deployment(installed, tmp_path)
     deployment.put_batch("agg/2026/11/23/04/05/b")
-    queue = ("--task-queue-kind", "file", "--file-directory", str(tmp_path / "spool"))
-    outcome = call(installed, ["run", *deployment.flags(), *NOW, *queue], beside)
+    (block,) = blocks("docs/how-to/add-a-task-queue.md")
+    _, run, *queue = shlex.split(block.text.replace("/var/spool/tasks", str(tmp_path / "spool")))
+    assert queue.pop() == "…", "the flags of every run"
+    outcome = call(installed, [run, *deployment.flags(), *NOW, *queue], beside)
     assert outcome.status == 0, outcome.stderr
     assert b'"batch-id":"b"' in (tmp_path / "spool" / "intake").read_bytes()
     missing = call(installed, ["run", *deployment.flags(), *NOW, "--task-queue-kind", "file"], beside)

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from servers.fixtures import KEYS, gcs_bucket, s3_bucket
+from support.command import installed_with
 from workflow_manager.ports import ObjectStore, Settings
 from workflow_manager.storage.local import LocalStore
 
@@ -28,7 +28,7 @@ UPLOADED = {"": "", ".avro": "", ".sig": ""}
 # What differs from one time that the story is played to another.
 VARYING = re.compile(r"(?<=written at )\S+ by '[^']*'|(?<=trace ID )[0-9a-f-]{36}")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 
 def batch(time: datetime) -> str:
@@ -88,7 +88,6 @@ class Story:
 def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Story]:
     """Uploads, validations and runs from Monday to Thursday; from Tuesday on the peer was down."""
     environ: dict[str, str] = {}
-    command = Path(sys.executable).with_name("workflow-manager")
     stores: list[ObjectStore] = []
     if request.param == "file":
         command = request.getfixturevalue("installed")
@@ -96,10 +95,12 @@ def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Story]:
             (tmp_path / name).mkdir()
             stores.append(LocalStore.open(f"file://{tmp_path}/{name}", Settings()))
     elif request.param == "s3":
+        command = installed_with("aws")
         url = request.getfixturevalue("moto_url")
         environ = {"AWS_ENDPOINT_URL": url, **KEYS}
         stores.extend(s3_bucket(url) for _ in range(3))
     else:
+        command = installed_with("gcp")
         url = request.getfixturevalue("fake_gcs_url")
         environ = {"STORAGE_EMULATOR_HOST": url}
         stores.extend(gcs_bucket(url) for _ in range(3))

@@ -15,6 +15,7 @@ from workflow_manager import registry
 from workflow_manager.core.report import RunReport
 from workflow_manager.errors import WorkflowManagerError
 from workflow_manager.observe import metrics
+from workflow_manager.observe.samples import run_samples
 from workflow_manager.ports import RetryPolicy, Settings
 from workflow_manager.testing.queue_contract import messages
 
@@ -81,7 +82,8 @@ class Client:
         self._publish("rabbitmq", {"rabbitmq-url": f"amqps://u:p@{HOST}:{self.port}/"}, {})
 
     def pushgateway(self) -> None:
-        metrics.push(RunReport(dry_run=False, figures={}), 0, self.url, {"locality": "x", "ingestor": "y"})
+        samples = run_samples(RunReport(dry_run=False), 0)
+        metrics.push(samples, self.url, {"locality": "x", "ingestor": "y"})
 
     def _list(self, url: str, environ: dict[str, str], identity: str = "") -> None:
         settings = Settings(identity=identity, environ=environ, retry_policy=ONCE)

@@ -16,14 +16,14 @@ from workflow_manager.config.run_config import RunConfig, configure, retry_polic
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, TASK_FLAGS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
-from workflow_manager.flag_types import did_you_mean
 from workflow_manager.notices import NotificationSource
+from workflow_manager.observe.request_counts import BUCKET_NAMES, BucketCounts
 from workflow_manager.pipeline.lease import LeaseExpiry
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Workers
 from workflow_manager.ports import ObjectStore, Settings, TaskQueue
+from workflow_manager.queue_flags import KIND, flags_of_kinds, unknown_kind
 
-KIND = "task-queue-kind"
 WITHOUT_QUEUE = [
     group._replace(options=tuple(replace(option, required=False) for option in group.options))
     if group is TASK_FLAGS
@@ -36,13 +36,14 @@ WITHOUT_QUEUE = [
 class Assembly:
     """Everything that a command needs to work on the buckets and the queue.
 
-    The queue tries to publish only until `lease_expiry`.
+    The queue tries to publish only until `lease_expiry`. `counts` has the requests to the buckets.
     """
 
     config: RunConfig
     buckets: Buckets[ObjectStore]
     queue: TaskQueue
     lease_expiry: LeaseExpiry
+    counts: BucketCounts
 
 
 def read_flags(
@@ -64,18 +65,18 @@ def read_flags(
     first = [str(chosen)] if chosen and registry.is_queue_kind(str(chosen)) else []
     needed = first if queue else []
     groups = [*(GROUPS if queue else WITHOUT_QUEUE), *more]
-    parsed = _flags_of_kinds(command, summary, needed, needed, groups).parse(arguments, environ)
+    parsed = flags_of_kinds(command, summary, needed, needed, groups).parse(arguments, environ)
     if parsed.unknown:
-        parsed = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups).parse(
+        parsed = flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups).parse(
             arguments, environ
         )
-    kinds = _flags_of_kinds(command, summary, needed, needed, groups)
+    kinds = flags_of_kinds(command, summary, needed, needed, groups)
     strange = strange_variables(environ, kinds)
     if strange:
-        every = _flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
+        every = flags_of_kinds(command, summary, registry.queue_kinds(), needed, groups)
         parsed.mistakes.extend(misspelt_variables(strange, every))
     if queue and chosen and not first:
-        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), _unknown_kind(str(chosen))))
+        parsed.mistakes.append(Mistake(f"--{KIND}", str(chosen), unknown_kind(str(chosen))))
     return parsed
 
 
@@ -87,7 +88,7 @@ def queue_kinds() -> list[str]:
 def every_flag(command: str, summary: str, *more: Group) -> Flags:
     """The flags of a run with those of all kinds of queue, for help and the reference."""
     kinds = registry.queue_kinds()
-    return _flags_of_kinds(command, summary, kinds, kinds, [*GROUPS, *more])
+    return flags_of_kinds(command, summary, kinds, kinds, [*GROUPS, *more])
 
 
 def flags_without_queue(command: str, summary: str, *more: Group, usage: str = "") -> Flags:
@@ -108,59 +109,8 @@ def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
         ]
         return Flags(command, summary, groups)
     if not registry.is_queue_kind(kind):
-        raise ConfigError([Mistake(f"--{KIND}", kind, _unknown_kind(kind))])
-    return _flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
-
-
-def _flags_of_kinds(
-    command: str, summary: str, kinds: Sequence[str], needed: Sequence[str], groups: Sequence[Group]
-) -> Flags:
-    """The flags of `groups` with those of `kinds`; only the `needed` kinds may require any."""
-    return Flags(command, summary, [*groups, *_groups_of_kinds(kinds, needed)])
-
-
-def _groups_of_kinds(kinds: Sequence[str], needed: Sequence[str]) -> Iterator[Group]:
-    for kind in kinds:
-        options = tuple(
-            option if kind in needed else replace(option, required=False)
-            for option in registry.queue(kind).options
-        )
-        if options:
-            yield Group(f"Task queue: {kind}", options)
-
-
-class QueueCommand:
-    """A command that works on a queue alone: its flags are its own, and those of the queue's kind.
-
-    The kind is `sqlite` if none is given, but the path of such a queue is.
-    """
-
-    def __init__(self, name: str, summary: str, usage: str, groups: Sequence[Group]) -> None:
-        self._name = name
-        self._summary = summary
-        self._usage = usage
-        self._groups = groups
-
-    def every_flag(self) -> Flags:
-        """The flags with those of all kinds of queue, for help and the reference."""
-        kinds = registry.queue_kinds()
-        return self._flags(kinds, kinds)
-
-    def read(self, arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[Parsed, str]:
-        """What is given, and the kind of queue, which is empty if there is none of that name."""
-        kinds = registry.queue_kinds()
-        values = self._flags(kinds, ()).parse(arguments, environ).values
-        chosen = str(values.get(KIND) or ("sqlite" if values.get("sqlite-path") else ""))
-        parsed = self._flags(kinds, [chosen]).parse(arguments, environ)
-        if chosen not in kinds:
-            problem = _unknown_kind(chosen) if chosen else "is required"
-            parsed.mistakes.append(Mistake(f"--{KIND}", chosen, problem))
-            return parsed, ""
-        return parsed, chosen
-
-    def _flags(self, kinds: Sequence[str], needed: Sequence[str]) -> Flags:
-        groups = [*self._groups, *_groups_of_kinds(kinds, needed)]
-        return Flags(self._name, self._summary, groups, self._usage)
+        raise ConfigError([Mistake(f"--{KIND}", kind, unknown_kind(kind))])
+    return flags_of_kinds(command, summary, registry.queue_kinds(), [kind], [*GROUPS, *more])
 
 
 def assemble(
@@ -175,24 +125,28 @@ def assemble(
     Raises ConfigError with every mistake that can be found without sending a request.
     """
     mistakes = parsed.all_mistakes()
-    config, queue, expiry = None, None, LeaseExpiry()
-    try:
-        config = configure(parsed.values, clock_time)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
+    queue, expiry, counts = None, LeaseExpiry(), BucketCounts()
+    config = _configured(parsed, clock_time, mistakes)
     shared = {} if shared is None else shared
-    stores = open_stores(parsed, environ, opened, mistakes, shared)
+    stores = open_stores(parsed, environ, opened, mistakes, shared, counts)
     mistakes.extend(_same_buckets(stores))
     if not mistakes:
         try:
             policy = replace(retry_policy(parsed.values), until=expiry)
-            settings = Settings(parsed.values, environ=environ, retry_policy=policy, shared=shared)
+            settings = Settings(
+                parsed.values,
+                environ=environ,
+                retry_policy=policy,
+                shared=shared,
+                labels=config.labels if config else {},
+                marker_bucket=stores[BUCKETS[1][0]].url,
+            )
             queue = open_queue(str(parsed.values[KIND]), settings, opened)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     if mistakes or config is None or queue is None:
         raise ConfigError(mistakes)
-    return Assembly(config, Buckets(*stores.values()), queue, expiry)
+    return Assembly(config, Buckets(*stores.values()), queue, expiry, counts)
 
 
 def assemble_buckets(
@@ -204,15 +158,19 @@ def assemble_buckets(
 ) -> tuple[RunConfig, Buckets[ObjectStore]]:
     """The configuration and the buckets for a command that uses no queue; see `assemble`."""
     mistakes = parsed.all_mistakes()
-    config = None
-    try:
-        config = configure(parsed.values, clock_time)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
+    config = _configured(parsed, clock_time, mistakes)
     stores = open_stores(parsed, environ, opened, mistakes, shared)
     if mistakes or config is None:
         raise ConfigError(mistakes)
     return config, Buckets(*stores.values())
+
+
+def _configured(parsed: Parsed, clock_time: datetime, mistakes: list[Mistake]) -> RunConfig | None:
+    try:
+        return configure(parsed.values, clock_time)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+        return None
 
 
 def open_stores(
@@ -221,19 +179,18 @@ def open_stores(
     opened: ExitStack,
     mistakes: list[Mistake],
     shared: dict[object, object] | None = None,
+    counts: BucketCounts | None = None,
 ) -> dict[str, ObjectStore]:
     """The buckets that URLs are given for, by their flags, to be closed with `opened`.
 
-    Mistakes are added to `mistakes`; `shared` is what adapters have in common.
+    Mistakes are added to `mistakes`; `shared` is what adapters have in common; `counts` gets their requests.
     """
-    stores = {}
-    kept: dict[object, object] = {} if shared is None else shared
-    for bucket, identity in BUCKETS:
+    stores, counted, kept = {}, counts or BucketCounts(), {} if shared is None else shared
+    for name, (bucket, identity) in zip(BUCKET_NAMES, BUCKETS, strict=True):
         if bucket not in parsed.values:
             continue
         url, role = str(parsed.values[bucket]), str(parsed.values.get(identity, ""))
-        policy = retry_policy(parsed.values)
-        settings = Settings(identity=role, environ=environ, retry_policy=policy, shared=kept)
+        settings = Settings({}, role, environ, retry_policy(parsed.values), kept, counted.of(name))
         try:
             stores[bucket] = open_store(f"--{bucket}", url, settings, opened)
         except ConfigError as error:
@@ -247,7 +204,7 @@ def _same_buckets(stores: Mapping[str, ObjectStore]) -> Iterator[Mistake]:
     for flag, store in stores.items():
         other = first.setdefault(store.url, flag)
         if other != flag:
-            yield Mistake(f"--{flag}", store.url, f"is the bucket of --{other} too; give each its own")
+            yield Mistake(f"--{flag}", store.url, f"is also the bucket of --{other}; use different buckets")
 
 
 def open_store(flag: str, url: str, settings: Settings, opened: ExitStack) -> ObjectStore:
@@ -295,11 +252,6 @@ def run_spec(parts: Assembly, shard: Shard = WHOLE) -> RunSpec:
         names_incomplete=config.log_level == "debug",
         shard=shard,
     )
-
-
-def _unknown_kind(kind: str) -> str:
-    kinds = registry.queue_kinds()
-    return f"unknown kind of queue; there are {', '.join(kinds)}{did_you_mean(kind, kinds)}"
 
 
 @contextmanager

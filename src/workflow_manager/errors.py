@@ -45,6 +45,10 @@ class MessageTooLargeError(QueueError):
     """A message is over the queue's limit. It was not sent, and sending it again cannot help."""
 
 
+class QueueFullError(QueueError):
+    """A queue takes no more for now, as its settings say. Nothing was sent; the task stays due."""
+
+
 class NotificationError(WorkflowManagerError):
     """Notifications could not be received or acknowledged; `subject` is their source."""
 
@@ -92,8 +96,8 @@ class MissingExtraError(ConfigError):
                 Mistake(
                     "",
                     "",
-                    f"{what} needs the Python module {module!r}, which is not installed: "
-                    f"pip install 'prio-workflow-manager[{extra}]'",
+                    f"{what} requires the extra {extra}: pip install 'prio-workflow-manager[{extra}]' "
+                    f"(the Python module {module!r} is not installed)",
                 )
             ]
         )
@@ -133,4 +137,4 @@ def explain(error: Exception) -> str:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     place = f" in {where.tb_frame.f_code.co_name}, line {where.tb_lineno}" if where else ""
-    return f"unexpected {type(error).__name__}{place}: {error} (a fault in the program: please report it)"
+    return f"unexpected {type(error).__name__}{place}: {error} (a bug in this program: please report it)"

@@ -36,7 +36,7 @@ def duration(text: str) -> timedelta:
         raise ValueError("not a duration: numbers with units, such as 8h, 1h30m, 90s or 500ms")
     nanoseconds = sum(_nanoseconds(number, unit) for number, unit in parts)
     if nanoseconds > _LONGEST_NS:
-        raise ValueError("too long: a duration can have at most 292 years")
+        raise ValueError("too long: at most 292 years")
     return timedelta(microseconds=sign * (nanoseconds // 1000))
 
 
@@ -109,7 +109,7 @@ def minute(text: str) -> datetime:
     try:
         return datetime.strptime(text + "+0000", "%Y%m%d%H%M%z")
     except ValueError:
-        raise ValueError("there is no such time: YYYYMMDDHHmm (UTC), such as 202011010000") from None
+        raise ValueError("not a valid time: YYYYMMDDHHmm (UTC), such as 202011010000") from None
 
 
 def instant(text: str) -> datetime:
@@ -122,7 +122,7 @@ def instant(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("there is no such time") from None
+        raise ValueError("not a valid time") from None
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
@@ -164,7 +164,7 @@ def path(text: str) -> str:
 def at_least_one(text: str) -> int:
     """A whole number from 1."""
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
-        raise ValueError("not a whole number from 1")
+        raise ValueError("not a positive whole number")
     return int(text)
 
 

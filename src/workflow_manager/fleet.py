@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from workflow_manager.assembly import KIND, Assembly, assemble, every_flag, flags_of_kind
+from workflow_manager.assembly import Assembly, assemble, every_flag, flags_of_kind
 from workflow_manager.config.flags import (
     Flags,
     FlagText,
@@ -38,6 +38,7 @@ from workflow_manager.config.run_flags import BUCKETS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.flag_types import did_you_mean
+from workflow_manager.queue_flags import KIND
 from workflow_manager.survey.commands import quoted
 
 # These hold for the process, whatever its instances are.
@@ -191,7 +192,7 @@ class _Reading:
                 close = self._known.suggestion(key)
                 problem = f"unknown key; did you mean {close}?" if close else "unknown key"
             elif option.name in self._own:
-                problem = "belongs to the process, not to an instance; give it on the command line"
+                problem = "belongs to the process, not to an instance; set it on the command line"
             elif option.name in texts:
                 problem = f"is given twice; {option.name} is the same flag"
             else:
@@ -273,7 +274,7 @@ def _share(given: Given, environ: Mapping[str, str], mistakes: list[Mistake]) ->
                 f"--{SHARD}",
                 AUTO,
                 f"neither JOB_COMPLETION_INDEX nor the pod's name {pod!r} ends in an index below "
-                f"--{SHARD_COUNT}={count}; give --{SHARD}=I/{count}",
+                f"--{SHARD_COUNT}={count}; set --{SHARD}=I/{count}",
             )
         )
     return found or WHOLE

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
-from workflow_manager.errors import QueueError
+from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.observe.event import Event
 
 
@@ -18,7 +18,7 @@ class Option:
     """A flag that an adapter adds to the command line, named with the adapter's kind in front.
 
     `parse` turns the text given for it into a value and raises ValueError, with the
-    reason, if it cannot. A switch stands alone or takes `=true` or `=false`; its value is a bool.
+    reason, if it cannot. A boolean flag stands alone or takes `=true` or `=false`; its value is a bool.
     The value of a `secret` one, such as a URL with a password, is never shown. A `repeatable`
     one may be given several times; its value is a tuple.
     """
@@ -59,13 +59,34 @@ class RetryPolicy:
         return min(begun + self.total_timeout, self.until())
 
 
+class RequestObserver(Protocol):
+    """Someone who counts requests to a bucket. Called from many threads, so it must be quick."""
+
+    def requested(self, operation: str, sent: int, received: int, *, retry: bool = False) -> None:
+        """A request for a `list`, `read`, `write` or `delete` was sent, whether or not it succeeded.
+
+        `sent` and `received` are the bytes of its body and of the answer's; a `retry` repeats a failed one.
+        """
+        ...
+
+
+class NobodyCounts:
+    """A RequestObserver that does nothing."""
+
+    def requested(self, operation: str, sent: int, received: int, *, retry: bool = False) -> None:
+        """See RequestObserver."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What an adapter is opened with. It reads nothing else: no flags, no environment.
 
     `options` has the parsed value of each of the adapter's options that was given or has a
     default; `identity` is the role to take on, or empty; `environ` is the environment. Adapters of one
-    process may keep in `shared` what they need only once, such as tokens, by keys of their own.
+    process may keep in `shared` what they need only once, such as tokens, by keys of their own. A store
+    tells `requests` of each request that it sends; clouds.service does so for the stores that use it.
+    A queue learns from `labels` what tells this deployment from others (`locality` and `ingestor`, as far as
+    they were given), and from `marker_bucket` the URL of the bucket that has the markers of its tasks.
     """
 
     options: Mapping[str, object] = field(default_factory=dict)
@@ -73,6 +94,9 @@ class Settings:
     environ: Mapping[str, str] = field(default_factory=dict)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     shared: dict[object, object] = field(default_factory=dict, compare=False)
+    requests: RequestObserver = field(default_factory=NobodyCounts, compare=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    marker_bucket: str = ""
 
 
 class Bucket(Protocol):
@@ -119,6 +143,18 @@ class Bucket(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchWriter(Protocol):
+    """What a Bucket can have besides: writes that take less together than one by one."""
+
+    def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
+        """Write or replace objects, as `put` does, all at once.
+
+        For each, in order, None or why it could not be written.
+        """
+        ...
+
+
 class ObjectStore(Bucket, Protocol):
     """A bucket as an adapter has it. Constructing or opening one sends no request.
 
@@ -148,7 +184,8 @@ class ObjectStore(Bucket, Protocol):
 class Message:
     """A task's message. `group` is the aggregation, `key` is the same for each repeat of the task.
 
-    Queues that order or deduplicate use these two; others leave them.
+    Queues that order or deduplicate use these two; others leave them. A key is unique among the tasks
+    whose markers are in the same bucket, the `marker_bucket` of the settings.
     """
 
     body: bytes
@@ -200,6 +237,8 @@ class TaskQueue(Protocol):
         """Publish messages that are within `limits`; for each, in order, None or why it failed.
 
         None means that the queue has acknowledged it and will keep it whatever happens to us.
+        QueueFullError says that the queue takes no more for now, as its settings say: the rest of a run's
+        tasks are left for the next run, and nothing has failed.
         Raises QueueError if the request failed as a whole, so that none is known to be there.
         Tries nothing after `until` of the retry policy that it was opened with.
         """

@@ -7,7 +7,7 @@ what its kind cannot do. `workflow_manager.testing` has a suite for each.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from workflow_manager.errors import QueueError
 
@@ -71,6 +71,20 @@ class TopicDirectory(Protocol):
     def topic_names(self) -> Sequence[str]:
         """The names of all topics, in order; raises QueueError."""
         ...
+
+
+class TopicNames(NamedTuple):
+    """The topic of intake tasks, and that of aggregation tasks."""
+
+    intake: str
+    aggregate: str
+
+
+@runtime_checkable
+class FixedTopics(Protocol):
+    """A queue that has just two topics, whose names are its own: nobody needs to give them."""
+
+    fixed_topics: ClassVar[TopicNames]
 
 
 @runtime_checkable

@@ -31,6 +31,7 @@ _OURS = {
         "aws-sns": "queues.sns:SnsQueue",
         "aws-sqs": "queues.sqs:SqsQueue",
         "gcp-pubsub": "queues.pubsub:PubSubQueue",
+        "kubernetes-jobs": "queues.kubernetes:KubernetesJobs",
         "memory": "queues.in_memory:MemoryQueue",
         "nats": "queues.nats:NatsQueue",
         "rabbitmq": "queues.rabbitmq:RabbitQueue",
@@ -47,19 +48,19 @@ _OURS = {
 
 def store(scheme: str) -> type[ObjectStore]:
     """The kind of store for URLs with this scheme; raises ConfigError if there is none."""
-    found: type[ObjectStore] = _load(STORES, scheme, "a bucket's URL begins with")
+    found: type[ObjectStore] = _load(STORES, scheme, "scheme of a bucket URL")
     return found
 
 
 def queue(kind: str) -> type[TaskQueue]:
     """The kind of queue of this name; raises ConfigError if there is none."""
-    found: type[TaskQueue] = _load(QUEUES, kind, "kinds of queue are")
+    found: type[TaskQueue] = _load(QUEUES, kind, "kind of queue")
     return found
 
 
 def source(scheme: str) -> type[NotificationSource]:
     """The kind of source of notifications for URLs with this scheme; raises ConfigError if there is none."""
-    found: type[NotificationSource] = _load(SOURCES, scheme, "a source of notifications begins with")
+    found: type[NotificationSource] = _load(SOURCES, scheme, "scheme of a source of notifications")
     return found
 
 
@@ -73,7 +74,7 @@ def queue_kinds() -> list[str]:
     return sorted({*_OURS[QUEUES], *_others(QUEUES)})
 
 
-def _load(group: str, name: str, introduction: str) -> type:
+def _load(group: str, name: str, what: str) -> type:
     if name in _OURS[group]:
         module, _, attribute = _OURS[group][name].partition(":")
         ours: type = getattr(import_module(f"{__package__}.{module}"), attribute)
@@ -82,7 +83,7 @@ def _load(group: str, name: str, introduction: str) -> type:
     if name not in others:
         ending = "" if group == QUEUES else "://"
         known = ", ".join(f"{known}{ending}" for known in sorted({*_OURS[group], *others}))
-        raise ConfigError([Mistake("", "", f"there is no {name!r}: {introduction} {known}")])
+        raise ConfigError([Mistake("", "", f"{name!r} is not a known {what}; use one of: {known}")])
     theirs: type = others[name].load()
     return theirs
 

@@ -58,18 +58,19 @@ def test_what_cannot_be_used_is_told_and_the_rest_is_still_checked(
 def test_validations_of_our_own_in_the_peers_bucket_are_told(
     deployment: Deployment, flags: list[str], peer: int
 ) -> None:
-    assert "no validations found so far" in check(deployment, *flags).stdout
+    assert "no validations yet" in check(deployment, *flags).stdout
     deployment.put("peer", f"agg/2026/11/22/17/05/b.validity_{1 - peer}.sig", "agg/other", "validity_1")
     mistaken = check(deployment, *flags)
     assert mistaken.status == 1
-    us = "first processor, which is us with" if flags else "other processor, which is us without"
-    told = f"names have validity_{1 - peer}: it seems to belong to the {us} --is-first"
+    us = "first processor, which we are as --is-first is set"
+    us = us if flags else "second processor, which we are as --is-first is not set"
+    told = f"names contain validity_{1 - peer}, so it seems to belong to the {us}"
     assert told in mistaken.stdout
     assert "correct --is-first" in mistaken.stdout
     deployment.put("peer", f"second/2026/11/22/17/05/b.validity_{peer}")
     right = check(deployment, *flags)
     assert right.status == 0
-    assert "names have validity_0 and validity_1" in right.stdout
+    assert "names contain validity_0 and validity_1" in right.stdout
 
 
 def test_one_bucket_under_two_urls_is_told(deployment: Deployment, server: Faulty) -> None:

@@ -180,7 +180,7 @@ class TestAmazon:
     def test_a_topic_that_is_no_arn_stops_the_run_before_any_work(self, deployment: Deployment) -> None:
         outcome = deployment.run(*NOW, "--task-queue-kind=aws-sns", "--aws-sns-region=us-east-1")
         assert outcome.status == 1
-        assert "topic intake: it is not the ARN of a topic" in outcome.stderr
+        assert "topic intake: it is not a valid topic ARN" in outcome.stderr
 
 
 class TestDeadLetters:

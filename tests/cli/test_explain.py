@@ -114,7 +114,7 @@ def test_what_is_not_there_is_explained_too(deployment: Deployment) -> None:
     assert "In the ingestion bucket: nothing." in outcome.stdout
     assert "The window is empty" in outcome.stdout
     malformed = explain(deployment, "agg/2026/11/22/17/61/x.batch")
-    assert "is malformed: no minute follows the hour" in malformed.stdout
+    assert "is malformed: '61' is not a minute" in malformed.stdout
 
 
 @pytest.mark.parametrize("name", ["it's", "$(reboot)", "a b;c", "evil\u202e'\"\\", "ü"])
@@ -145,7 +145,7 @@ def test_a_malformed_name_is_told_as_it_was_given_with_the_buckets_that_have_it(
     deployment.put("ingestion", name)
     outcome = explain(deployment, name)
     assert outcome.stdout.splitlines()[:2] == [
-        f"'{name}' is malformed: no minute follows the hour.",
+        f"'{name}' is malformed: '61' is not a minute.",
         "It is in the ingestion bucket.",
     ]
     (found,) = as_json(deployment, name)

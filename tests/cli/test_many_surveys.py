@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cli.test_run_many import tasks
-from cli.test_serve import Fleet
 from support.command import Outcome, call
+from support.serving import Fleet
 
 COMMAND = Path(sys.executable).with_name("workflow-manager")
 NOW = "--now=2026-11-23T04:20:00Z"

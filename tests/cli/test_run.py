@@ -107,7 +107,7 @@ class TestGoodInput:
         cpu, memory = tmp_path / "cpu.prof", tmp_path / "memory.txt"
         assert deployment.run(*NOW, "--cpuprofile", str(cpu), "--memprofile", str(memory)).status == 0
         functions = {name.rpartition(".")[2] for _, _, name in pstats.Stats(str(cpu)).stats}  # type: ignore[attr-defined] # undocumented, but what tools read
-        assert {"split_suffix", "publish", "put"} <= functions
+        assert {"fold_parts", "publish", "put"} <= functions
         stacks = memory.read_text().splitlines()
         assert all(line.rpartition(" ")[2].isdigit() for line in stacks)
         assert any("scheduler.py" in line for line in stacks)
@@ -170,15 +170,15 @@ class TestBadInput:
         assert outcome.status == 2
         assert "Traceback" not in outcome.stderr
         for told in (
-            "--aggregation-perod: there is no such flag; did you mean --aggregation-period?",
+            "--aggregation-perod: unknown flag; did you mean --aggregation-period?",
             "--intake-max-age='90': not a duration",
             "--aggregation-override-timestamp='2026-11-20': not a time",
-            "--max-enqueue-workers='0': not a whole number from 1",
+            "--max-enqueue-workers='0': not a positive whole number",
             "--now='yesterday': not an RFC 3339 time",
             "--is-first='maybe': not a boolean (true or false)",
-            "--push-gateway: not the URL of a Pushgateway",
-            "--task-queue-kind='carrier-pigeon': unknown kind of queue; there are",
-            "--ingestor-input='ftp://x/y': there is no 'ftp'",
+            "--push-gateway: not a valid Pushgateway URL",
+            "--task-queue-kind='carrier-pigeon': unknown kind of queue; use one of: ",
+            "--ingestor-input='ftp://x/y': 'ftp' is not a known scheme of a bucket URL",
             "_INTAKE_MAX_AGGE: unknown variable; did you mean WORKFLOW_MANAGER_INTAKE_MAX_AGE?",
         ):
             assert told in outcome.stderr, outcome.stderr
@@ -195,7 +195,7 @@ class TestBadInput:
             (["--is-first", "true", "--intake-max-age", "24h"], "--is-first true: a boolean takes its value"),
             (["--intake-max-age=-1m"], "--intake-max-age='-1m': must not be negative"),
             (["--grace-period=-1m"], "--grace-period='-1m': must not be negative"),
-            (["--aggregate-tasks-topic=intake"], "is the topic for intake tasks too"),
+            (["--aggregate-tasks-topic=intake"], "is also the topic for intake tasks"),
             (
                 ["--now=2026-11-23T04:20:00Z", "--aggregation-override-timestamp=202611230320"],
                 "--aggregation-override-timestamp='202611230320': its window ends at 2026-11-23T06:00Z",
@@ -220,7 +220,7 @@ class TestBadInput:
         for command in ("run", "check"):
             outcome = call(deployment.command, [command, *flags])
             assert outcome.status == 2
-            assert f"file://{tmp_path}/own': is the bucket of --" in outcome.stderr
+            assert f"file://{tmp_path}/own': is also the bucket of --" in outcome.stderr
 
     def test_variables_that_kubernetes_makes_for_a_service_are_left_alone(
         self, deployment: Deployment
@@ -250,7 +250,7 @@ class TestBadInput:
     def test_a_lease_that_others_would_ignore_is_refused(self, deployment: Deployment) -> None:
         outcome = deployment.run("--lease-duration", "61m")
         assert outcome.status == 2
-        assert "--lease-duration='61m': longer than 1h: other runs ignore such a lease" in outcome.stderr
+        assert "--lease-duration='61m': must not exceed 1h: other runs ignore longer leases" in outcome.stderr
         assert deployment.run("--lease-duration", "1h").status == 0
 
     @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ class TestBadInput:
         flags = changed(deployment.flags(), sqlite_path="/no/such/directory/tasks.db")
         outcome = call(deployment.command, ["run", *flags, *NOW])
         assert outcome.status == 1
-        assert "does the directory exist" in outcome.stderr
+        assert "check that the directory exists" in outcome.stderr
         assert deployment.markers() == set()
 
     def test_a_full_disk_for_the_queue_loses_nothing(self, deployment: Deployment, full_disk: Path) -> None:
@@ -304,7 +304,7 @@ class TestBadInput:
             ["run", *changed(deployment.flags(), sqlite_path=str(full_disk / "t.db")), *NOW],
         )
         assert outcome.status == 1
-        assert "make room on the disk" in outcome.stderr
+        assert "free space on the disk" in outcome.stderr
         assert deployment.run(*NOW).status == 0
         assert len(deployment.tasks("intake")) + _published(outcome.stderr) == 401
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.test_serve import Fleet
 from support.command import call
+from support.serving import Fleet
 
 COMMAND = Path(sys.executable).with_name("workflow-manager")
 

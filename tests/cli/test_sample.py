@@ -61,7 +61,7 @@ def test_shares_are_what_the_flags_say(installed: Path, tmp_path: Path) -> None:
 def test_a_share_that_is_none_is_refused(installed: Path, share: str) -> None:
     outcome = call(installed, ["sample", "--incomplete", share, "--ingestor-input", "file:///tmp"])
     assert outcome.status == 2
-    assert "not a share from 0 to 1" in outcome.stderr
+    assert "not a number from 0 to 1" in outcome.stderr
 
 
 def test_without_a_bucket_there_is_nothing_to_do(installed: Path) -> None:

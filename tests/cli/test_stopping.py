@@ -120,8 +120,8 @@ def test_a_queue_that_answers_for_a_wrong_number_of_messages_fails_the_run_which
     outcome = call(COMMAND, ["run", *flags], odd.environ, timeout=LONG)
     assert outcome.status == 1
     failed = [event for event in outcome.events if event["event"] == "task.failed"]
-    assert f"the queue gave {3 + surplus} outcomes for 3 messages" in failed[0]["message"]
-    assert "nobody can say which it has taken" in failed[0]["message"]
+    assert f"the queue returned {3 + surplus} outcomes for 3 messages" in failed[0]["message"]
+    assert "it is unknown which of them it accepted" in failed[0]["message"]
     gauges = odd.gauges()
     assert gauges["workflow_manager_intake_tasks_failed"]["agg"] == len(failed) >= 15
     assert gauges["workflow_manager_intake_tasks_left"]["agg"] == 60 - len(failed)

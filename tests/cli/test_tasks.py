@@ -70,7 +70,7 @@ def test_list_without_a_topic_counts(deployment: Deployment) -> None:
 def test_an_unknown_topic_is_an_error_that_names_those_there_are(action: str, deployment: Deployment) -> None:
     outcome = tasks(deployment, action, "--topic", "intak")
     assert outcome.status == 1
-    assert "topic intak: there is no such topic; there are aggregate, intake" in outcome.stderr
+    assert "topic intak: it does not exist; existing topics: aggregate, intake" in outcome.stderr
 
 
 def test_a_topic_with_nothing_in_it_is_no_error(deployment: Deployment) -> None:
@@ -102,7 +102,7 @@ def test_an_unknown_id_is_told(deployment: Deployment) -> None:
 def test_a_queue_that_is_not_there_is_told(deployment: Deployment, tmp_path: Path) -> None:
     outcome = call(deployment.command, ["tasks", "list", "--sqlite-path", str(tmp_path / "missing.db")])
     assert outcome.status == 1
-    assert "there is no such file" in outcome.stderr
+    assert "it does not exist" in outcome.stderr
     assert not (tmp_path / "missing.db").exists()
 
 
@@ -170,10 +170,10 @@ def test_aggregations_can_be_chosen(flags: tuple[str, ...], redriven: int, deplo
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("redrive", "--from", "nowhere", "--to", "intake"), "topic nowhere: there is no such topic"),
-        (("redrive", "--from", "intake", "--to", "intak"), "topic intak: there is no such topic"),
-        (("redrive", "--from", "intake", "--to", "intake"), "it is where the tasks go"),
-        (("stats", "--topic", "intak"), "there are aggregate, intake"),
+        (("redrive", "--from", "nowhere", "--to", "intake"), "topic nowhere: it does not exist"),
+        (("redrive", "--from", "intake", "--to", "intak"), "topic intak: it does not exist"),
+        (("redrive", "--from", "intake", "--to", "intake"), "tasks are published to it"),
+        (("stats", "--topic", "intak"), "existing topics: aggregate, intake"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_told(
@@ -189,7 +189,7 @@ def test_a_place_that_cannot_be_used_is_told(
     [
         (("redrive", "--sqlite-path", "x"), "--from: is required by tasks redrive"),
         (("stats",), "--task-queue-kind: is required"),
-        (("stats", "--task-queue-kind", "carrier-pigeon"), "unknown kind of queue; there are aws-sns"),
+        (("stats", "--task-queue-kind", "carrier-pigeon"), "unknown kind of queue; use one of: aws-sns"),
         (("stats", "--task-queue-kind", "sqlite"), "--sqlite-path: is required"),
         (("frobnicate", "--sqlite-path", "x"), "unknown action 'frobnicate'"),
         (

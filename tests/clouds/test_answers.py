@@ -129,10 +129,13 @@ def test_what_comes_behind_an_answer_belongs_to_nothing() -> None:
     [
         ([WHOLE[:-1]], "broke off"),
         ([HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nbo"], "broke off"),
-        ([HEAD[:-2]], "did not come"),
-        ([], "did not come"),
+        ([HEAD[:-2]], "did not arrive"),
+        ([], "did not arrive"),
         ([b"SSH-2.0-OpenSSH_9.2\r\n"], "the connection to 127.0.0.1:.* broke"),
-        ([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"], "did not come"),
+        (
+            [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
+            "did not arrive",
+        ),
     ],
     ids=["short", "short chunks", "half a head", "nothing", "another protocol", "an upgrade"],
 )
@@ -156,7 +159,7 @@ def test_no_header_can_smuggle_in_another(value: str) -> None:
         authorize=lambda _: {"x": value},
         explain=lambda _: ErrorDocument("", ""),
     )
-    with pytest.raises(CloudError, match="a header of the request holds"):
+    with pytest.raises(CloudError, match="a header of the request contains"):
         service.send(GET, OK)
     service.close()
 

@@ -18,7 +18,7 @@ from workflow_manager.errors import ConfigError
 from workflow_manager.ports import RetryPolicy, Settings
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
-PATIENCE = RetryPolicy(read_timeout=20, tries=2, total_timeout=40)
+TIMEOUTS = RetryPolicy(read_timeout=20, tries=2, total_timeout=40)
 
 
 class TestWhereCredentialsComeFrom:
@@ -115,7 +115,7 @@ def forms(sts: Faulty) -> list[dict[str, str]]:
 class TestRolesOfWebIdentities:
     def settings(self, sts: Faulty, **environ: str) -> Settings:
         return Settings(
-            identity=ROLE, environ={"AWS_ENDPOINT_URL_STS": sts.url, **environ}, retry_policy=PATIENCE
+            identity=ROLE, environ={"AWS_ENDPOINT_URL_STS": sts.url, **environ}, retry_policy=TIMEOUTS
         )
 
     def on_gke(self, sts: Faulty, metadata: Faulty) -> Settings:
@@ -198,7 +198,7 @@ class TestRolesOfWebIdentities:
         sts.always = answer(200, document.encode())
         with pytest.raises(CloudError, match="has no valid expiration date: '2026-13-99'"):
             credentials(self.on_gke(sts, metadata), "us-east-1").keys()
-        assert len(sts.seen) == PATIENCE.tries
+        assert len(sts.seen) == TIMEOUTS.tries
 
     def test_a_metadata_server_without_identities_is_an_error_that_says_so(
         self, sts: Faulty, metadata: Faulty

@@ -21,7 +21,7 @@ from workflow_manager.ports import RetryPolicy
 OK = frozenset({200})
 GET = Request("GET", "/path?query")
 # Tries are counted, so no time-out may be met just because the machine is busy.
-PATIENCE = RetryPolicy(read_timeout=20, tries=4, total_timeout=40)
+TIMEOUTS = RetryPolicy(read_timeout=20, tries=4, total_timeout=40)
 IMPATIENT = RetryPolicy(read_timeout=0.2, tries=10)
 
 Connect = Callable[..., Service]
@@ -32,7 +32,7 @@ def connect() -> Iterator[Connect]:
     """Makes services, and closes them."""
     made = []
 
-    def connect(url: str, retry_policy: RetryPolicy = PATIENCE, **environ: str) -> Service:
+    def connect(url: str, retry_policy: RetryPolicy = TIMEOUTS, **environ: str) -> Service:
         made.append(Service(url, environ, retry_policy, authorize=no_authorization, explain=explain))
         return made[-1]
 
@@ -131,7 +131,7 @@ class TestBounds:
         with pytest.raises(CloudError, match=r"503 SlowDown: said SlowDown \(tried 4 times in ") as failed:
             connect(server.url).send(GET, OK)
         assert len(server.seen) == 4
-        assert "busy" in failed.value.advice
+        assert "overloaded" in failed.value.advice
         assert len(pauses) == 3
 
     def test_an_address_where_nobody_listens_is_tried_three_times(
@@ -219,7 +219,7 @@ class TestSecrets:
         service = Service(
             server.url,
             {},
-            PATIENCE,
+            TIMEOUTS,
             authorize=lambda _: {"authorization": f"Bearer {token}", "x-amz-security-token": token},
             explain=explain,
         )
@@ -233,11 +233,11 @@ class TestSecrets:
         service = Service(
             server.url,
             {},
-            PATIENCE,
+            TIMEOUTS,
             authorize=lambda _: {"x-amz-security-token": "secret\nsecret"},
             explain=explain,
         )
-        with pytest.raises(CloudError, match="a header of the request holds a line break") as failed:
+        with pytest.raises(CloudError, match="a header of the request contains a line break") as failed:
             service.send(GET, OK)
         service.close()
         assert failed.value.__cause__ is None

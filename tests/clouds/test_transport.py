@@ -18,6 +18,7 @@ from workflow_manager.clouds.aws import CA_VARIABLES, explain
 from workflow_manager.clouds.connect_options import proxy_for, trusted
 from workflow_manager.clouds.http import CloudError, Request
 from workflow_manager.clouds.service import Service, no_authorization
+from workflow_manager.clouds.tls_settings import TlsSettings
 from workflow_manager.errors import ConfigError
 from workflow_manager.ports import RetryPolicy
 
@@ -33,7 +34,12 @@ def send(url: str, **environ: str) -> bytes:
 
 def patient(url: str, retry_policy: RetryPolicy, environ: Mapping[str, str]) -> bytes:
     service = Service(
-        url, environ, retry_policy, authorize=no_authorization, explain=explain, ca_variables=CA_VARIABLES
+        url,
+        environ,
+        retry_policy,
+        authorize=no_authorization,
+        explain=explain,
+        tls=TlsSettings(ca_variables=CA_VARIABLES),
     )
     try:
         return service.send(GET, OK).body

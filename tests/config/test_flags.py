@@ -80,12 +80,12 @@ def test_the_environment_stands_in_for_a_flag_that_is_absent_or_empty() -> None:
 def test_all_mistakes_are_found_at_once() -> None:
     parsed = parse("--wrkers", "3", "--workers", "many", "stray", "--first=maybe", "--age")
     assert problems(parsed) == [
-        "--wrkers: there is no such flag; did you mean --workers?",
+        "--wrkers: unknown flag; did you mean --workers?",
         "unexpected word 'stray' (a boolean flag takes =true or =false)",
         "--age: needs a value",
         "--topic: is required (or set WORKFLOW_MANAGER_TOPIC)",
         "--first='maybe': not a boolean (true or false)",
-        "--workers='many': not a whole number from 1",
+        "--workers='many': not a positive whole number",
     ]
 
 
@@ -93,7 +93,7 @@ def test_all_mistakes_are_found_at_once() -> None:
 def test_a_boolean_behind_a_space_is_refused_and_the_flags_behind_it_are_read(word: str) -> None:
     parsed = parse("--first", word, "--topic", "t", "--wrkers=1")
     assert problems(parsed) == [
-        "--wrkers: there is no such flag; did you mean --workers?",
+        "--wrkers: unknown flag; did you mean --workers?",
         f"--first {word}: a boolean takes its value after an equals sign: write --first={word}",
     ]
     assert parsed.values["topic"] == "t"
@@ -128,7 +128,7 @@ class TestVariables:
 
 def test_a_mistake_in_the_environment_names_the_variable() -> None:
     assert problems(parse("--topic=t", WORKFLOW_MANAGER_WORKERS="0")) == [
-        "WORKFLOW_MANAGER_WORKERS='0': not a whole number from 1"
+        "WORKFLOW_MANAGER_WORKERS='0': not a positive whole number"
     ]
 
 

@@ -11,6 +11,7 @@ from workflow_manager.config.fleet_flags import wants_many
 from workflow_manager.core.shards import Shard
 from workflow_manager.errors import ConfigError
 from workflow_manager.fleet import Fleet, open_instance, read_fleet
+from workflow_manager.queues.kubernetes import KubernetesJobs
 
 HEAD = """\
 defaults:
@@ -100,7 +101,7 @@ instances:
   c:
 """
     assert problems(path, text, "--wrkers=3") == [
-        "--wrkers: there is no such flag",
+        "--wrkers: unknown flag",
         "L1: unknown key 'default'; did you mean defaults?",
         "L17: instances: c: is given twice; the first is in line 16",
         (
@@ -112,16 +113,16 @@ instances:
         "L13: -a: aggregate-tasks-topic: is not a reference; write {env: NAME} or {file: PATH}",
         "L16: c: must have keys with values",
         "L4: defaults: grace-perod: unknown key; did you mean grace-period?",
-        ("L5: defaults: log-level: belongs to the process, not to an instance; give it on the command line"),
+        ("L5: defaults: log-level: belongs to the process, not to an instance; set it on the command line"),
         (
-            "L8: -a: ingestor-input='nonsense': not a bucket's URL: "
+            "L8: -a: ingestor-input='nonsense': not a valid bucket URL: use "
             "s3://{region}/{name}, gs://{name} or file:///{directory}"
         ),
         "L7: -a: peer-validation-input: is required (or set WORKFLOW_MANAGER_PEER_VALIDATION_INPUT)",
         "L7: -a: aggregate-tasks-topic: is required (or set WORKFLOW_MANAGER_AGGREGATE_TASKS_TOPIC)",
         (
-            "L15: b: task-queue-kind='memry': unknown kind of queue; there are aws-sns, aws-sqs, "
-            "gcp-pubsub, memory, nats, rabbitmq, redis, sqlite; did you mean memory?"
+            "L15: b: task-queue-kind='memry': unknown kind of queue; use one of: aws-sns, aws-sqs, "
+            "gcp-pubsub, kubernetes-jobs, memory, nats, rabbitmq, redis, sqlite; did you mean memory?"
         ),
         *(
             f"L16: c: {flag}: is required (or set WORKFLOW_MANAGER_{flag.replace('-', '_').upper()})"
@@ -219,7 +220,7 @@ def test_a_pod_that_cannot_find_its_shard_does_nothing(path: Path, environ: dict
     (problem,) = problems(
         path, f"{HEAD}instances:\n{instance('a')}", "--shard=auto", "--shard-count=4", **environ
     )
-    assert "give --shard=I/4" in problem
+    assert "set --shard=I/4" in problem
     (problem,) = problems(path, f"{HEAD}instances:\n{instance('a')}", "--shard=auto", **environ)
     assert problem == "--shard='auto': requires --shard-count"
 
@@ -262,3 +263,28 @@ def test_the_file_is_named_on_the_command_line_or_in_the_environment() -> None:
     assert wants_many(["-config", "x"], {})
     assert wants_many([], {"WORKFLOW_MANAGER_CONFIG": "x"})
     assert not wants_many(["--ingestor-input", "config"], {})
+
+
+def test_an_instance_whose_tasks_are_jobs_needs_no_topics_and_its_jobs_are_labelled(
+    path: Path, tmp_path: Path
+) -> None:
+    job = '{"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}}'
+    (tmp_path / "job.json").write_text(job)
+    config = '{"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c"}}], '
+    config += '"clusters": [{"name": "c", "cluster": {"server": "https://localhost:1"}}]}'
+    (tmp_path / "config").write_text(config)
+    jobs = (
+        "task-queue-kind: kubernetes-jobs",
+        f"kubernetes-job-template-intake: {tmp_path}/job.json",
+        f"kubernetes-job-template-aggregate: {tmp_path}/job.json",
+        f"kubernetes-kubeconfig: {tmp_path}/config",
+        "k8s-namespace: na",
+    )
+    (found,) = read(path, f"instances:\n{instance('a', *jobs)}").instances
+    assert found.values["intake-tasks-topic"] == "intake"
+    assert found.values["aggregate-tasks-topic"] == "aggregate"
+    with ExitStack() as opened:
+        queue = open_instance(found, {}, datetime.now(UTC), opened).queue
+        assert isinstance(queue, KubernetesJobs)
+        assert queue._labels == {"locality": "na"}
+        assert queue._marker_bucket == "memory://a-o"

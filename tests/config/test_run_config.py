@@ -73,7 +73,7 @@ class TestTimesThatNobodyLivesIn:
 
 def test_one_topic_for_both_kinds_of_task_is_refused() -> None:
     [mistake] = mistakes("--aggregate-tasks-topic=intake")
-    assert mistake.startswith("--aggregate-tasks-topic='intake': is the topic for intake tasks too")
+    assert mistake.startswith("--aggregate-tasks-topic='intake': is also the topic for intake tasks")
 
 
 def test_all_mistakes_are_found_at_once() -> None:

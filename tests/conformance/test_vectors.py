@@ -8,6 +8,8 @@ import pytest
 from support.command import Deployment
 from support.vectors import VECTORS, check
 
+pytestmark = pytest.mark.end_to_end
+
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
 def test_vector(vector: dict[str, Any], installed: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 from nats.js.errors import NotFoundError
 from redis import Redis
 
+from servers.kubernetes import ControlPlane
+from support.jobs import jobs, jobs_queue, message_of
 from workflow_manager.ports import Settings, TaskQueue
 from workflow_manager.queues.in_memory import MemoryQueue
 from workflow_manager.queues.nats import NatsQueue
@@ -95,6 +97,20 @@ class TestNatsQueue(QueueContract, InspectContract, RedriveContract):
                 found.append(message.data)
         await subscription.unsubscribe()
         return found
+
+
+class TestKubernetesJobs(QueueContract, InspectContract):
+    @pytest.fixture
+    def queue(self, control_plane: ControlPlane, tmp_path: Path) -> Iterator[TaskQueue]:
+        self.plane, self.namespace = control_plane, control_plane.namespace()
+        queue = jobs_queue(control_plane, self.namespace, tmp_path)
+        queue.prepare(["intake", "aggregate"])
+        yield queue
+        queue.close()
+
+    def received(self, queue: TaskQueue, topic: str, count: int) -> list[bytes]:
+        found = jobs(self.plane, self.namespace, f"workflow-manager/task={topic}")
+        return [message_of(self.plane, job) for job in found]
 
 
 class TestRabbitQueue(QueueContract, InspectContract, RedriveContract):

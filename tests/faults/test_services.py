@@ -266,5 +266,8 @@ def test_thousands_of_listings_that_hang_do_not_add_up(server: Faulty, tmp_path:
     assert outcome.status == 1
     given_up = outcome.event("bucket.given_up")
     assert given_up["bucket"] == "s3://us-east-1/ingestor-input"
-    assert "s3://us-east-1/ingestor-input was given up" in outcome.event("run.finished")["stopped"]
+    assert (
+        "the circuit breaker of s3://us-east-1/ingestor-input opened"
+        in outcome.event("run.finished")["stopped"]
+    )
     assert len(server.seen) < 100

@@ -64,7 +64,7 @@ def test_nothing_is_sent_from_then_on_and_errors_name_the_bucket(trial: Trial) -
         lambda: list(trial.bucket.list_directories("a/")),
     ]
     for attempt in attempts:
-        with pytest.raises(CircuitOpenError, match=r"memory://bucket.*given up"):
+        with pytest.raises(CircuitOpenError, match=r"memory://bucket.*circuit breaker of the bucket is open"):
             attempt()
     assert len(trial.store.calls) == calls
     assert len(trial.given_up) == 1
@@ -112,7 +112,7 @@ class TestRuns:
     def test_without_the_ingestion_bucket_the_run_ends(self, harness: Harness) -> None:
         harness.ingestion.fails = lambda operation, name: operation == "list"
         report = harness.run()
-        assert report.stopped == "memory://ingestion was given up"
+        assert report.stopped == "the circuit breaker of memory://ingestion opened"
         assert len(harness.ingestion.calls) < 100
         assert len(harness.events.named("bucket.given_up")) == 1
 
@@ -120,7 +120,7 @@ class TestRuns:
         harness.own.fails = lambda operation, name: operation == "put"
         report = harness.run()
         assert report.stopped in (
-            "memory://own was given up",
+            "the circuit breaker of memory://own opened",
             "10 tasks were published but could not be marked, and each will be repeated",
         )
         assert harness.markers() == []

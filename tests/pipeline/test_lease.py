@@ -196,7 +196,7 @@ def test_a_lease_whose_end_lies_absurdly_far_ahead_is_ignored_with_a_warning(sto
     (told,) = events.named("lease.ignored")
     assert told.severity is Severity.WARNING
     assert told.fields["key"] == far
-    assert "check the machines' clocks; delete it" in told.message
+    assert "check the clocks of the machines; delete it" in told.message
 
 
 def test_the_longest_lease_that_there_can_be_is_honoured(store: FaultyStore) -> None:
@@ -232,6 +232,13 @@ def test_one_that_may_have_been_written_in_spite_of_an_error_is_removed(store: F
         lease.holder()
     lease.end()
     assert store.names() == []
+
+
+def test_the_lease_of_an_earlier_version_which_does_not_name_its_host_is_honoured(store: FaultyStore) -> None:
+    store.put(f"{lease_prefix('scope')}{1060:012}-{1000:012}-{'ab' * 16}", b"")
+    holder = taken(store, wall=1050).holder()
+    assert holder is not None
+    assert (holder.host, holder.process) == ("an unknown host", 0)
 
 
 def test_who_holds_the_lease_is_in_its_name_whatever_the_host_is_called(store: FaultyStore) -> None:
@@ -286,7 +293,7 @@ class TestRuns:
         (told,) = harness.events.named("run.superseded")
         assert f"process {os.getpid()} on {os.uname().nodename}" in told.message
         assert "holds the lease" in told.message
-        assert "ends by itself" in told.message
+        assert "expires by itself" in told.message
         assert report.superseded_by is not None
         assert told.fields["until"] == f"{report.superseded_by.until:%Y-%m-%dT%H:%M:%SZ}"
         assert report.total().intake_tasks_left == report.total().aggregation_tasks_left == 0
@@ -321,7 +328,7 @@ class TestRuns:
         harness.ingest("agg", IN_INTAKE, "b")
         monkeypatch.setattr(Lease, "lasting", lambda _: False)
         report = harness.run(lease=TERMS)
-        assert "the lease ran out" in report.stopped
+        assert "the lease expired" in report.stopped
         assert harness.queue.published == {}
         assert report.failed[Kind.LEASE] == report.failure_count == 1
         assert report.total().intake_tasks_left == 1
@@ -333,7 +340,7 @@ class TestRuns:
         harness.own.fails = lambda operation, name: operation == "put" and "lease" in name
         report = harness.run(lease=TERMS)
         assert report.failed == {**dict.fromkeys(Kind, 0), Kind.LEASE: 1}
-        assert "the lease could not be taken" in report.failures[0].message
+        assert "could not acquire the lease" in report.failures[0].message
         assert report.stopped == report.failures[0].message
         assert harness.queue.published == {}
         assert "1 failure (1 lease)" in harness.events.seen[-1].message

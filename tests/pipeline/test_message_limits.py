@@ -24,7 +24,7 @@ class LimitedQueue(FaultyQueue):
     def topic_limit(self, topic: str) -> TopicLimit:
         self.asked.append(topic)
         if not self.topic_bytes:
-            raise QueueError("ask for the limit of", topic, "forbidden")
+            raise QueueError("read the size limit of", topic, "forbidden")
         return TopicLimit(self.topic_bytes, "LongestMessage", self.most_bytes)
 
 
@@ -59,7 +59,7 @@ def test_no_topic_is_asked_while_every_message_is_short() -> None:
     [
         (600, 2000, r"and LongestMessage of aggregate is 600 \(set LongestMessage to [0-9]{3} or more\)"),
         (600, 700, r"LongestMessage of aggregate is 600 \(it can be 700 at most; aggregate shorter windows"),
-        (0, 2000, r"the queue takes 500 unless the topic is set to take more: .*forbidden"),
+        (0, 2000, r"the queue accepts 500 unless the topic allows more: .*forbidden"),
     ],
 )
 def test_a_message_that_the_topic_does_not_take_fails_alone_and_the_error_says_what_to_set(

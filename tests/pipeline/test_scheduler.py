@@ -354,6 +354,23 @@ class TestPublishing:
         assert harness.run().succeeded
         assert harness.taken_in() == ["b", "c", "d"]
 
+    def test_what_a_full_queue_does_not_take_is_left_due_and_is_no_failure(self, harness: Harness) -> None:
+        for batch in "bcdefghij":
+            harness.ingest("agg", IN_INTAKE, batch)
+        harness.queue.full_at = 2
+        report = harness.run()
+        assert report.succeeded
+        assert report.queue_full == "it is full"
+        assert report.figures["agg"].intake_tasks_scheduled == 2
+        assert report.figures["agg"].intake_tasks_left == 7
+        assert report.figures["agg"].intake_tasks_failed == 0
+        assert len(harness.markers()) == 2
+        (left,) = [event for event in harness.events.seen if event.name == "tasks.left"]
+        assert left.message == "7 intake tasks left for the next run: it is full"
+        harness.queue.full_at = None
+        assert harness.run().succeeded
+        assert harness.taken_in() == list("bcdefghij")
+
     @pytest.mark.parametrize(
         "error", [QueueError("publish to", "topic intake", "no such topic"), KeyError("bug")]
     )
@@ -373,10 +390,9 @@ class TestPublishing:
         assert figures.intake_tasks_left == 500 - len(harness.queue.requests)
         assert len(harness.events.named("task.failed")) == len(harness.queue.requests)
         (left,) = harness.events.named("tasks.left")
-        assert left.message.startswith(f"{figures.intake_tasks_left} intake tasks left for the next run: ")
-        assert (
-            f"; {figures.intake_tasks_left} intake tasks left for the next" in harness.events.seen[-1].message
-        )
+        # Whether the aggregation, which has no batches, was looked at before the run stopped is open.
+        assert left.message.startswith(f"{figures.intake_tasks_left} intake tasks")
+        assert f"; {figures.intake_tasks_left} intake tasks" in harness.events.seen[-1].message
 
     def test_requests_are_as_large_as_the_queue_takes(self, harness: Harness) -> None:
         harness.queue.limits = small_limits(messages=2)  # type: ignore[misc] # as above
@@ -395,7 +411,7 @@ class TestPublishing:
         assert harness.aggregated() == {}
         assert report.figures["agg"].aggregation_tasks_failed == 1
         (event,) = harness.events.named("task.failed")
-        assert "bytes, and the queue takes at most 500" in event.message
+        assert "bytes, and the queue accepts at most 500" in event.message
         assert not any("aggregate" in marker for marker in harness.markers())
 
 
@@ -412,7 +428,7 @@ class TestMarking:
             harness.ingest("agg", IN_INTAKE, f"b{number}")
         harness.own.fails = lambda operation, name: operation == "put"
         report = harness.run()
-        assert "published tasks could not be written; the next run publishes it again" in report.stopped
+        assert "published tasks could not be written; the next run publishes them again" in report.stopped
         assert 10 <= len(harness.taken_in()) <= mark.FIRST_AHEAD
         assert not report.succeeded
 
@@ -549,7 +565,7 @@ class TestWrongNumberOfOutcomes:
             total.intake_tasks_scheduled + total.intake_tasks_failed + total.intake_tasks_left
             == total.ingestions_found
         )
-        assert "nobody can say which it has taken" in report.failures[0].message
+        assert "it is unknown which of them it accepted" in report.failures[0].message
         assert bool(report.stopped) == always
         assert always or total.ingestions_found == 300
 

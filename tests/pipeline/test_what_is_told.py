@@ -65,7 +65,7 @@ class TestIncompleteBatches:
         told = "batch 'b' of 'agg' at 2026/11/22/17/05 is incomplete in memory://ingestion:"
         assert first == f"{told} it has only its header and signature"
         assert second.endswith("is incomplete in memory://peer: it has only its packets")
-        assert third.endswith("it has only an object that is none of the three")
+        assert third.endswith("it has only an unknown object")
         assert events[0].fields == {
             "aggregation_id": "agg",
             "bucket": "memory://ingestion",

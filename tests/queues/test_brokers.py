@@ -66,10 +66,10 @@ def test_redis_says_what_stands_in_the_streams_place_and_spoils_nothing_else(red
     queue = open_queue("redis", {"redis-url": redis_url})
     outcomes = queue.publish("intake", messages(2))
     assert all("WRONGTYPE" in str(outcome) for outcome in outcomes)
-    with pytest.raises(QueueError, match="has this name"):
+    with pytest.raises(QueueError, match="the key holds a string"):
         queue.check("intake")
     assert list(queue.publish("aggregate", messages(2))) == [None, None]
-    assert queue.check("aggregate") == "the stream is there"
+    assert queue.check("aggregate") == "the stream exists"
     queue.close()
     client.close()
 
@@ -77,10 +77,8 @@ def test_redis_says_what_stands_in_the_streams_place_and_spoils_nothing_else(red
 def test_rabbitmq_fails_messages_for_a_queue_that_is_not_there(rabbitmq_url: str) -> None:
     queue = open_queue("rabbitmq", {"rabbitmq-url": rabbitmq_url})
     outcomes = queue.publish("nobody-listens", messages(2))
-    assert all(
-        "there is no such queue (declare it, or give --rabbitmq" in str(outcome) for outcome in outcomes
-    )
-    with pytest.raises(QueueError, match=r"nobody-listens.*there is no such queue"):
+    assert all("it does not exist (declare it, or set --rabbitmq" in str(outcome) for outcome in outcomes)
+    with pytest.raises(QueueError, match=r"nobody-listens.*it does not exist"):
         queue.check("nobody-listens")
     queue.close()
 
@@ -88,8 +86,8 @@ def test_rabbitmq_fails_messages_for_a_queue_that_is_not_there(rabbitmq_url: str
 def test_nats_fails_messages_that_no_stream_takes(nats_url: str) -> None:
     queue = open_queue("nats", {"nats-url": nats_url})
     outcomes = queue.publish("nobody.listens", messages(2))
-    assert all("no stream takes it (give --nats-create-stream" in str(outcome) for outcome in outcomes)
-    with pytest.raises(QueueError, match="no stream takes it"):
+    assert all("no stream stores it (set --nats-create-stream" in str(outcome) for outcome in outcomes)
+    with pytest.raises(QueueError, match="no stream stores it"):
         queue.check("nobody.listens")
     queue.close()
 

@@ -14,7 +14,7 @@ from workflow_manager.ports import Message, RetryPolicy, Settings
 from workflow_manager.queues.pubsub import PubSubQueue
 from workflow_manager.testing.queue_contract import messages
 
-IMPATIENT = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
+SHORT_TIMEOUTS = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
 NOBODY = "nobody (STORAGE_EMULATOR_HOST or PUBSUB_EMULATOR_HOST is set)"
 
 Connect = Callable[..., PubSubQueue]
@@ -28,7 +28,7 @@ def connect() -> Iterator[Connect]:
     def connect(host: str, project: str = "project", *, creates: bool = False) -> PubSubQueue:
         options = {"gcp-project-id": project, "gcp-pubsub-create-topics": creates}
         environ = {"PUBSUB_EMULATOR_HOST": host}
-        opened.append(PubSubQueue.open(Settings(options, environ=environ, retry_policy=IMPATIENT)))
+        opened.append(PubSubQueue.open(Settings(options, environ=environ, retry_policy=SHORT_TIMEOUTS)))
         return opened[-1]
 
     yield connect
@@ -147,7 +147,7 @@ class TestChecking:
         with pytest.raises(QueueError, match="no subscription belongs to it"):
             connect(pubsub_url, project).check("intake")
         told = connect(pubsub_url, project, creates=True).check("intake")
-        assert f"will create the subscription projects/{project}/subscriptions/intake" in told
+        assert f"creates the subscription projects/{project}/subscriptions/intake" in told
 
     def test_a_subscription_that_a_deleted_topic_left_behind_is_an_error(
         self, pubsub_url: str, connect: Connect, project: str
@@ -172,7 +172,7 @@ class TestChecking:
                 connect(pubsub_url, project, creates=creates).check("intake")
 
     def test_a_topic_that_a_run_will_create(self, pubsub_url: str, connect: Connect, project: str) -> None:
-        assert "first run will create the topic" in connect(pubsub_url, project, creates=True).check("intake")
+        assert "first run creates the topic" in connect(pubsub_url, project, creates=True).check("intake")
         with pytest.raises(QueueError, match="could not find topic intake"):
             connect(pubsub_url, project).check("intake")
 
@@ -208,10 +208,18 @@ class TestPublishing:
             (error(403, "PERMISSION_DENIED"), "403 PERMISSION_DENIED: said", "pubsub.topics.publish"),
             (error(401, "UNAUTHENTICATED"), "401 UNAUTHENTICATED", "renew the credentials"),
             (error(400, "INVALID_ARGUMENT"), "400 INVALID_ARGUMENT", "check the names of the project"),
-            (error(503, "UNAVAILABLE"), "tried 3 times", "run again later"),
+            (error(503, "UNAVAILABLE"), "tried 3 times", "try again later"),
             (reset, "broke", "check the network"),
-            (acknowledged("1"), "acknowledges 1 messages of 2", "check what stands between"),
-            (answer(200, b"<html>"), "has no IDs of messages in it", "check what stands between"),
+            (
+                acknowledged("1"),
+                "acknowledges 1 messages of 2",
+                "check the proxies and load balancers between",
+            ),
+            (
+                answer(200, b"<html>"),
+                "contains no message IDs",
+                "check the proxies and load balancers between",
+            ),
         ],
     )
     def test_errors_name_the_topic_the_cause_and_what_to_do(

@@ -77,7 +77,7 @@ def test_a_hundred_threads_share_one_connection(
 
 def test_checks_that_fail_leave_no_connection_open(queue: RabbitQueue, proxy: CountingProxy) -> None:
     for _ in range(10):
-        with pytest.raises(QueueError, match="there is no such queue"):
+        with pytest.raises(QueueError, match="it does not exist"):
             queue.check("no-such-queue")
     assert proxy.accepted == 10
     while proxy.open:
@@ -92,7 +92,7 @@ def test_each_message_has_its_own_outcome(queue: RabbitQueue, topic: str) -> Non
         if name == topic:
             assert list(outcome) == [None] * 20
         else:
-            assert all("there is no such queue" in str(error) for error in outcome)
+            assert all("it does not exist" in str(error) for error in outcome)
 
 
 def test_a_queue_that_is_full_refuses_what_it_has_no_room_for(rabbitmq_url: str) -> None:
@@ -101,7 +101,7 @@ def test_a_queue_that_is_full_refuses_what_it_has_no_room_for(rabbitmq_url: str)
         outcomes = queue.publish(topic, messages(5))
     refused = [error for error in outcomes if error is not None]
     assert len(refused) == 5 - waiting(rabbitmq_url, topic) > 0
-    assert "the broker refused the message (is the queue full" in str(refused[0])
+    assert "the broker refused the message (check whether the queue is full" in str(refused[0])
 
 
 def test_a_name_that_amqp_cannot_carry_fails_and_others_go_on(queue: RabbitQueue, topic: str) -> None:

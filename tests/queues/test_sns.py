@@ -17,7 +17,7 @@ from workflow_manager.testing.queue_contract import messages
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:intake"
 ROLE = "arn:aws:iam::123456789012:role/publisher"
-IMPATIENT = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
+SHORT_TIMEOUTS = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
 
 Connect = Callable[..., SnsQueue]
 
@@ -30,7 +30,7 @@ def connect() -> Iterator[Connect]:
     def connect(url: str, identity: str = "", **environ: str) -> SnsQueue:
         options = {"aws-sns-region": moto.REGION, "aws-sns-identity": identity}
         settings = Settings(
-            options, environ={"AWS_ENDPOINT_URL": url, **KEYS, **environ}, retry_policy=IMPATIENT
+            options, environ={"AWS_ENDPOINT_URL": url, **KEYS, **environ}, retry_policy=SHORT_TIMEOUTS
         )
         opened.append(SnsQueue.open(settings))
         return opened[-1]
@@ -79,7 +79,7 @@ class TestEachEntryHasItsOwnOutcome:
         assert sent(server) == [["0", "1", "2", "3"], ["1", "3"], ["1"]]
         assert "m-1" in forms(server)[2]["PublishBatchRequestEntries.member.1.Message"][0]
 
-    def test_they_are_given_up_after_as_many_tries_as_the_patience_allows(
+    def test_they_are_given_up_after_as_many_tries_as_the_policy_allows(
         self, server: Faulty, connect: Connect
     ) -> None:
         server.script.extend([outcome([0], [1])])
@@ -88,7 +88,7 @@ class TestEachEntryHasItsOwnOutcome:
         assert first is None
         assert "could not publish to topic arn:" in str(second)
         assert "the service refused the message: SomeFault: said <so>" in str(second)
-        assert len(server.seen) == IMPATIENT.tries
+        assert len(server.seen) == SHORT_TIMEOUTS.tries
 
     def test_entries_that_are_wrong_are_not_sent_again(self, server: Faulty, connect: Connect) -> None:
         server.script.extend([outcome([0], [1], ours=True)])
@@ -123,9 +123,9 @@ class TestEachEntryHasItsOwnOutcome:
         server.script.append(outcome([1]))
         odd = [Message(b"\xff", "a", "k"), *messages(1), Message("\ufffe".encode(), "a", "k")]
         first, second, third = connect(server.url).publish(TOPIC, odd)
-        assert "takes only UTF-8" in str(first)
+        assert "accepts only UTF-8" in str(first)
         assert second is None
-        assert r"takes no message with the character '\ufffe'" in str(third)
+        assert r"accepts no message that contains the character '\ufffe'" in str(third)
         assert sent(server) == [["1"]]
 
 
@@ -135,7 +135,11 @@ class TestARequestThatFailsAsAWhole:
         ("fault", "cause", "advice"),
         [
             (error(404, "NotFound"), "404 NotFound", "create the topic, or correct its name"),
-            (error(403, "AuthorizationError"), "403 AuthorizationError", "have sns:Publish on the topic"),
+            (
+                error(403, "AuthorizationError"),
+                "403 AuthorizationError",
+                "the permission sns:Publish on the topic",
+            ),
             (error(403, "ExpiredToken"), "403 ExpiredToken", "renew the credentials"),
             (error(400, "KMSAccessDenied"), "400 KMSAccessDenied", "kms:GenerateDataKey and kms:Decrypt"),
             (error(400, "InvalidParameter"), "400 InvalidParameter", "check the topic, the region"),
@@ -282,7 +286,7 @@ class TestSettings:
     def test_topics_that_are_no_arns_are_found_before_any_work(self, connect: Connect) -> None:
         queue = connect("http://127.0.0.1:1")
         queue.prepare([TOPIC, f"{TOPIC}.fifo", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:intake"])
-        with pytest.raises(QueueError, match="could not use topic intake: it is not the ARN of a topic"):
+        with pytest.raises(QueueError, match="could not use topic intake: it is not a valid topic ARN"):
             queue.prepare([TOPIC, "intake"])
 
 
@@ -306,7 +310,9 @@ class TestTopicsThatTakeLongMessages:
     def test_a_check_shows_it(self, server: Faulty, connect: Connect) -> None:
         refused = b"<ErrorResponse><Error><Code>AuthorizationError</Code></Error></ErrorResponse>"
         server.script.extend([answer(200, self.ATTRIBUTES.format(self.SIZE).encode()), answer(403, refused)])
-        assert "takes messages of 1048576 bytes (MaximumMessageSize)" in connect(server.url).check(TOPIC)
+        assert "accepts messages of up to 1048576 bytes (MaximumMessageSize)" in connect(server.url).check(
+            TOPIC
+        )
 
     def test_a_missing_permission_is_named(self, server: Faulty, connect: Connect) -> None:
         server.always = error(403, "AuthorizationError")

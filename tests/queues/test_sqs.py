@@ -17,7 +17,7 @@ from workflow_manager.queues.sqs import SqsQueue
 from workflow_manager.testing.queue_contract import messages
 
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/intake"
-IMPATIENT = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
+SHORT_TIMEOUTS = RetryPolicy(connect_timeout=1, read_timeout=5, tries=3, total_timeout=20)
 
 Connect = Callable[[str], SqsQueue]
 
@@ -29,7 +29,7 @@ def connect() -> Iterator[Connect]:
 
     def connect(url: str) -> SqsQueue:
         environ = {"AWS_ENDPOINT_URL_SQS": url, **KEYS}
-        settings = Settings({"aws-sqs-region": moto.REGION}, environ=environ, retry_policy=IMPATIENT)
+        settings = Settings({"aws-sqs-region": moto.REGION}, environ=environ, retry_policy=SHORT_TIMEOUTS)
         opened.append(SqsQueue.open(settings))
         return opened[-1]
 
@@ -123,7 +123,7 @@ class TestQueuesThatTakeLongMessages:
         moto.set_queue_attribute(moto_url, moto.make_queue(moto_url, name), "MaximumMessageSize", str(size))
         queue = connect(moto_url)
         assert queue.topic_limit(name) == TopicLimit(size, "MaximumMessageSize", 1_048_576)
-        assert f"takes messages of {size} bytes (MaximumMessageSize)" in queue.check(name)
+        assert f"accepts messages of up to {size} bytes (MaximumMessageSize)" in queue.check(name)
 
     def test_a_long_message_arrives(self, moto_url: str, connect: Connect) -> None:
         name = uuid.uuid4().hex

@@ -40,7 +40,12 @@ class Exchange:
 
     def upstream(self) -> Reply:
         """What the server behind this one says."""
-        connection = http.client.HTTPConnection(urlsplit(self.server.upstream).netloc, timeout=30)
+        parts = urlsplit(self.server.upstream)
+        connection = (
+            http.client.HTTPSConnection(parts.netloc, timeout=30, context=self.server.trusted)
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(parts.netloc, timeout=30)
+        )
         try:
             connection.putrequest(self.seen.method, self.seen.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.seen.headers.items():
@@ -144,8 +149,9 @@ class Faulty:
     `always` is what happens to all others. Requests are kept in `seen`.
     """
 
-    def __init__(self, upstream: str = "") -> None:
+    def __init__(self, upstream: str = "", trusted: ssl.SSLContext | None = None) -> None:
         self.upstream = upstream
+        self.trusted = trusted
         self.script: deque[Fault] = deque()
         self.always: Fault = honest
         self.seen: list[Seen] = []
@@ -162,9 +168,11 @@ class Faulty:
 
 
 @contextmanager
-def faulty(upstream: str = "", tls: ssl.SSLContext | None = None) -> Iterator[Faulty]:
-    """A faulty server that runs until the end of the block."""
-    server = Faulty(upstream)
+def faulty(
+    upstream: str = "", tls: ssl.SSLContext | None = None, trusted: ssl.SSLContext | None = None
+) -> Iterator[Faulty]:
+    """A faulty server that runs until the end of the block. `trusted` is for an upstream with TLS."""
+    server = Faulty(upstream, trusted)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from servers import fake_gcs, faulty, moto, pubsub, seaweedfs
+from servers import fake_gcs, faulty, kubernetes, moto, pubsub, seaweedfs
 from servers.brokers import nats_server, rabbitmq_server, redis_server
 from workflow_manager.clouds import service
-from workflow_manager.ports import RetryPolicy, Settings
+from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy, Settings
 from workflow_manager.storage.gcs import GcsStore
 from workflow_manager.storage.s3 import S3Store
 
@@ -57,6 +57,26 @@ def pubsub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kubernetes.ControlPlane]:
+    """A Kubernetes API server. With pytest's `--dist loadgroup` there is one for all workers."""
+    with kubernetes.control_plane(tmp_path_factory.mktemp("kubernetes")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def controllers(control_plane: kubernetes.ControlPlane) -> Iterator[kubernetes.ControlPlane]:
+    """The same while its controllers are at work, which is for as long as a module's tests need them."""
+    with kubernetes.controllers(control_plane):
+        yield control_plane
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "control_plane" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("kubernetes"))
+
+
 @pytest.fixture
 def server() -> Iterator[faulty.Faulty]:
     """A server with nothing behind it, which does only what it is told."""
@@ -70,20 +90,33 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "FIRST_PAUSE", 0.001)
 
 
-def s3_bucket(url: str, through: str = "", retry_policy: RetryPolicy | None = None) -> S3Store:
+def s3_bucket(
+    url: str,
+    through: str = "",
+    retry_policy: RetryPolicy | None = None,
+    requests: RequestObserver | None = None,
+) -> S3Store:
     """A new bucket on a server of S3, used through another server if one is given."""
     name = f"b-{uuid.uuid4()}"
     moto.make_bucket(url, name, KEYS)
     environ: Mapping[str, str] = {"AWS_ENDPOINT_URL_S3": through or url, **KEYS}
-    settings = Settings(environ=environ, retry_policy=retry_policy or RetryPolicy())
+    settings = Settings(
+        environ=environ, retry_policy=retry_policy or RetryPolicy(), requests=requests or NobodyCounts()
+    )
     return S3Store.open(f"s3://{moto.REGION}/{name}", settings)
 
 
-def gcs_bucket(url: str, through: str = "", retry_policy: RetryPolicy | None = None) -> GcsStore:
+def gcs_bucket(
+    url: str,
+    through: str = "",
+    retry_policy: RetryPolicy | None = None,
+    requests: RequestObserver | None = None,
+) -> GcsStore:
     """A new bucket on a server of Cloud Storage, used through another server if one is given."""
     name = f"b-{uuid.uuid4()}"
     fake_gcs.make_bucket(url, name)
     environ = {"STORAGE_EMULATOR_HOST": through or url}
-    return GcsStore.open(
-        f"gs://{name}", Settings(environ=environ, retry_policy=retry_policy or RetryPolicy())
+    settings = Settings(
+        environ=environ, retry_policy=retry_policy or RetryPolicy(), requests=requests or NobodyCounts()
     )
+    return GcsStore.open(f"gs://{name}", settings)

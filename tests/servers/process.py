@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 REQUIRED = "WORKFLOW_MANAGER_REQUIRE_EMULATORS"
-PATIENCE = 60.0  # seconds for a server to answer
+START_TIMEOUT = 60.0  # seconds for a server to answer
 
 
 def find(program: str, how_to_get: str) -> str:
@@ -65,8 +65,17 @@ def serving(
         process.wait()
 
 
+def wait_until(condition: Callable[[], bool], complaint: str) -> None:
+    """Ask again and again whether something has come to be."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(complaint)
+        time.sleep(0.05)
+
+
 def _wait(process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + START_TIMEOUT
     while not _answers(health):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{process.args!r} does not answer:\n{log.read_text(errors='replace')}")

@@ -1,6 +1,7 @@
 """Passes of many instances in one process: never two of one, and what causes them."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -212,3 +213,18 @@ def test_the_end_interrupts_passes_and_says_if_they_do_not_end(start: Start) -> 
     deaf.go.set()
     assert running.stop("SIGTERM received", WAIT)
     assert one.closed == 1
+
+
+def test_it_tells_whether_passes_wait_for_a_thread(start: Start) -> None:
+    first, second = Instance("first", held=True), Instance("second", held=True)
+    one = start(first, second, workers=1)
+    assert first.begun.acquire(timeout=WAIT) or second.begun.acquire(timeout=WAIT)
+    deadline = time.monotonic() + WAIT
+    while not one.behind():
+        assert time.monotonic() < deadline, "the second becomes due while the first has the only thread"
+        time.sleep(0.01)
+    first.go.set()
+    second.go.set()
+    assert first.over.acquire(timeout=WAIT)
+    assert second.over.acquire(timeout=WAIT)
+    assert not one.behind()

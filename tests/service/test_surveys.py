@@ -1,8 +1,9 @@
 """Surveys beside the passes: what is kept of each instance, and that it never grows without bound."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,11 +64,11 @@ class Deployment:
         file.write_text(FLEET.format(at=self.directory) + "".join(f"    {line}\n" for line in lines))
         return read_fleet("serve", "", [f"--config={file}"], {})
 
-    def job(self, opened: ExitStack, *lines: str) -> SurveyJob:
+    def job(self, opened: ExitStack, *lines: str, behind: Callable[[], bool] = lambda: False) -> SurveyJob:
         def observer(_labels: Mapping[str, str]) -> Events:
             return self.events
 
-        context = SurveyContext.of(self.surveys, {}, 4, lambda: NOW)
+        context = replace(SurveyContext.of(self.surveys, {}, 4, lambda: NOW), behind=behind)
         (job,) = open_survey_jobs(self.fleet(*lines), observer, context, opened)
         self.surveys.use({job.name: job.survey()})
         return job
@@ -168,6 +169,25 @@ def test_an_interrupted_survey_ends_at_once_and_changes_nothing(
     assert job.perform(Hints(), whole=True) is Outcome.FAILED
     assert deployment.last().failures == ()
     assert deployment.events.seen == []
+
+
+def test_a_survey_waits_for_passes_that_wait(
+    deployment: Deployment, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey_jobs, "PAUSE", 0.001)
+    answers = [True, True, False]
+    asked: list[float] = []
+
+    def behind() -> bool:
+        asked.append(deployment.last().ended)
+        return answers.pop(0)
+
+    job = deployment.job(opened, behind=behind)
+    assert job.perform(Hints(), whole=True) is Outcome.DONE
+    assert asked == [0.0, 0.0, 0.0], "before it began"
+    monkeypatch.setattr(survey_jobs, "MOST_WAIT", 0.01)
+    answers.extend([True] * 1000)
+    assert job.perform(Hints(), whole=True) is Outcome.DONE, "but not for ever"
 
 
 class HeldStore(FaultyStore):

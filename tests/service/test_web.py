@@ -144,5 +144,32 @@ def test_a_thousand_connections_are_answered_in_the_end(
 
 @pytest.mark.parametrize("address", ["nowhere.invalid:80", "127.0.0.1:x"])
 def test_an_address_that_cannot_be_listened_on(address: str, events: Events) -> None:
-    with pytest.raises(ConfigError, match=r"--listen=.*: cannot listen there"):
+    with pytest.raises(ConfigError, match=r"--listen=.*: cannot listen on this address"):
         WebServer(address, Site({}, events))
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", b"plain\n"),
+        ("text/plain", b"plain\n"),
+        ("*/*", b"plain\n"),
+        ("a/b", b"other\n"),
+        ("text/html, A/B;q=0.5", b"other\n"),
+        ("a/b;q=0", b"plain\n"),
+        (";;,,", b"plain\n"),
+    ],
+)
+def test_a_page_in_another_media_type_is_for_those_who_name_it(
+    events: Events, accept: str, kind: bytes
+) -> None:
+    pages = {"/": lambda: text_page("plain"), "/;a/b": lambda: text_page("other")}
+    one = WebServer("127.0.0.1:0", Site(pages, events))
+    one.start()
+    connection = http.client.HTTPConnection(one.address, timeout=TIMEOUT)
+    try:
+        connection.request("GET", "/", headers={"Accept": accept})
+        assert connection.getresponse().read() == kind
+    finally:
+        connection.close()
+        one.close()

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+# A folder with one environment for each extra, and one named `none`, in which a release's wheel is installed.
+RELEASE = os.environ.get("WORKFLOW_MANAGER_INSTALLED")
 NAMES = ("ingestion", "own", "peer")
+
+
+def installed_with(extra: str) -> Path:
+    """The command with one extra: of the release, or else of this environment, which has all extras."""
+    if RELEASE:
+        return Path(RELEASE) / extra / "bin" / "workflow-manager"
+    return Path(sys.executable).with_name("workflow-manager")
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class Deployment:
             return []
         flags = ["--sqlite-path", str(self.database), "--topic", topic, "--json"]
         listed = call(self.command, ["tasks", "list", *flags])
-        if "there is no such topic" in listed.stderr:
+        if "it does not exist" in listed.stderr:
             return []
         assert listed.status == 0, listed.stderr
         return [json.loads(line)["message"] for line in listed.stdout.splitlines()]

@@ -131,7 +131,7 @@ class Files(Deployment):
             return []
         flags = ["--sqlite-path", str(self._database), "--topic", "intake", "--json"]
         listed = call(self.command, ["tasks", "list", *flags])
-        if "there is no such topic" in listed.stderr:  # a run was killed before it made them
+        if "it does not exist" in listed.stderr:  # a run was killed before it made them
             return []
         assert listed.status == 0, listed.stderr
         lines = listed.stdout.splitlines()

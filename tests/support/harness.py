@@ -9,7 +9,7 @@ from typing import Any
 from workflow_manager.core.names import BatchIds
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.windows import HOUR, aggregation_window, intake_window
-from workflow_manager.errors import QueueError, StorageError
+from workflow_manager.errors import QueueError, QueueFullError, StorageError
 from workflow_manager.observe.event import Event
 from workflow_manager.pipeline.publish import Topics
 from workflow_manager.pipeline.scheduler import Buckets, LeaseTerms, RunSpec, Scheduler, Workers
@@ -59,7 +59,7 @@ class FaultyStore(MemoryStore):
 
 
 class FaultyQueue(MemoryQueue):
-    """A queue that refuses single messages, or whole requests."""
+    """A queue that refuses single messages, or whole requests, or is full."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,12 +67,18 @@ class FaultyQueue(MemoryQueue):
         self.refuses_message: Callable[[Message], bool] = lambda _message: False
         self.refuses_request: Callable[[], Exception | None] = lambda: None
         self.before_publish: Callable[[], None] = lambda: None
+        self.full_at: int | None = None
 
     def publish(self, topic: str, messages: Sequence[Message]) -> Sequence[QueueError | None]:
         self.before_publish()
         self.requests.append(len(messages))
         if (error := self.refuses_request()) is not None:
             raise error
+        if self.full_at is not None:
+            room = max(0, self.full_at - sum(map(len, self.published.values())))
+            super().publish(topic, messages[:room])
+            full = QueueFullError("publish to", topic, "it is full")
+            return [None if number < room else full for number in range(len(messages))]
         refused = [self.refuses_message(message) for message in messages]
         super().publish(topic, [message for message, no in zip(messages, refused, strict=True) if not no])
         return [QueueError("publish to", topic, "injected") if no else None for no in refused]

@@ -73,8 +73,8 @@ def test_what_names_nothing_is_refused(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("agg/nowhere", "no hour"),
-        (f"agg/2026/11/22/17/61/{ID}", "no minute"),
+        ("agg/nowhere", "no date and hour"),
+        (f"agg/2026/11/22/17/61/{ID}", "'61' is not a minute"),
         ("agg/2026/11/22/17/05/a/b", "slash"),
     ],
 )

@@ -21,9 +21,9 @@ from workflow_manager.errors import AccessDeniedError, StorageError, explain
 from workflow_manager.ports import ObjectStore, Option
 
 SUMMARY = """\
-Check the flags of a run, list each bucket, write an object under task-markers/ and remove it, look at
-whose validations the peer's bucket holds, find the topics and their subscriptions, and reach the
-Pushgateway. Publishes nothing. The exit status is 1 if anything cannot be used."""
+Check the flags of a run, and that everything it uses is usable: list each bucket, write and delete an object
+under task-markers/, check whose validations the peer's bucket contains, find the topics and their
+subscriptions, and connect to the Pushgateway. Publishes nothing. Exits with status 1 if a check fails."""
 TEST_KEY = f"{MARKER_PREFIX}workflow-manager-check"
 _LOOKED_AT_AGGREGATIONS = 10  # of the peer's bucket, and the first page of names of each
 OUTPUT = Group(
@@ -138,7 +138,7 @@ def _write(store: ObjectStore, others: Sequence[ObjectStore]) -> str:
         removed = _remove(store, key)
     if same:
         cause = f"{' and '.join(same)} is the same bucket under another URL"
-        raise StorageError("use", store.url, cause, "give the flags of the three buckets a bucket each")
+        raise StorageError("use", store.url, cause, "use a different bucket for each of the three flags")
     return removed
 
 
@@ -146,8 +146,8 @@ def _remove(store: ObjectStore, key: str) -> str:
     try:
         store.delete(key)
     except Exception as error:  # noqa: BLE001 (a lease ends by itself too, so that this is no failure)
-        return f"written, but not removed; a run's lease will stay until it ends by itself: {explain(error)}"
-    return "written and removed again"
+        return f"written, but could not be deleted; a run's lease remains until it expires: {explain(error)}"
+    return "written and deleted"
 
 
 def _whose(store: ObjectStore, *, is_first: bool) -> str:
@@ -162,18 +162,15 @@ def _whose(store: ObjectStore, *, is_first: bool) -> str:
     )
     found = {infix for name in names for infix in (peer, own) if name.endswith(tuple(suffixes(infix)))}
     if found == {own}:
-        us = (
-            "the first processor, which is us with"
-            if is_first
-            else "the other processor, which is us without"
-        )
+        us = f"the {'first' if is_first else 'second'} processor"
+        flag = f"--is-first is {'set' if is_first else 'not set'}"
         raise StorageError(
             "use",
             f"{store.url} as the peer's bucket",
-            f"its names have {own}: it seems to belong to {us} --is-first",
-            "correct --is-first, or --peer-validation-input if that is our own bucket",
+            f"its names contain {own}, so it seems to belong to {us}, which we are as {flag}",
+            "correct --is-first, or --peer-validation-input if it names our own bucket",
         )
-    return f"names have {' and '.join(sorted(found))}" if found else "no validations found so far"
+    return f"names contain {' and '.join(sorted(found))}" if found else "no validations yet"
 
 
 def _show(findings: Sequence[Finding]) -> None:

@@ -5,12 +5,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from workflow_manager import flag_types
-from workflow_manager.assembly import KIND, queue_kinds
+from workflow_manager.assembly import queue_kinds
 from workflow_manager.cli.help_pages import full_parser, without_command
 from workflow_manager.config.flags import PROGRAM, Flags, environment_twin, wrong_action
 from workflow_manager.config.fleet_flags import CONFIG, INSTANCE
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Option
+from workflow_manager.queue_flags import KIND
 
 SUMMARY = """\
 Print a script that completes commands, flags and their values when TAB is pressed."""

@@ -1,4 +1,4 @@
-"""`workflow-manager demo`: three passes over a made-up deployment, explained."""
+"""`workflow-manager demo`: run and explain three passes over a sample deployment."""
 
 import os
 import shlex
@@ -28,7 +28,7 @@ from workflow_manager.observe.event import Event
 from workflow_manager.pipeline.scheduler import Scheduler
 from workflow_manager.ports import Option
 
-SUMMARY = "Make a small deployment, run three passes over it at three times, and show what each did."
+SUMMARY = "Create a sample deployment, run three passes over it, and show what each pass did."
 FLAGS = Flags(
     "demo",
     SUMMARY,
@@ -38,7 +38,7 @@ FLAGS = Flags(
             (
                 Option(
                     "directory",
-                    "an empty or new directory to work in (default a temporary one)",
+                    "an empty or new directory to work in (default: a temporary directory)",
                     parse=flag_types.path,
                 ),
             ),
@@ -86,7 +86,7 @@ ACTS = (
         "2026-01-15T12:10:00Z",
         "12:10 - batches have arrived: take them in",
         "Each batch that is ready - all its three files are there - becomes an intake task.\n"
-        "Incomplete ones wait, and names that make no sense are skipped and counted.\n"
+        "Incomplete batches wait; malformed names are skipped and counted.\n"
         "Nothing can be aggregated yet, because the peer has validated nothing.",
         BUCKETS[:1],
     ),
@@ -214,7 +214,7 @@ def _show_commands(directory: Path, console: Console) -> None:
     lines.append(_command("tasks list", ["--sqlite-path", "$D/tasks.db", "--topic", "aggregate", "--json"]))
     for line in lines:
         console.print(Text(line), soft_wrap=True)
-    where = f"\nThe buckets and the queue of this demo are in {directory}; delete them as you like."
+    where = f"\nThe buckets and the queue of this demo are in {directory}; delete it when you are done."
     console.print(Text(where), soft_wrap=True)
 
 

@@ -177,6 +177,23 @@ GUIDES = {
             ),
         ),
     ),
+    "jobs": Guide(
+        (
+            *("failed", "finished", "state", "task", "aggregation-id", "older-than", "json"),
+            *("kubernetes-namespace", "kubernetes-context"),
+        ),
+        (
+            Example("which tasks failed, and why", ("workflow-manager jobs list --failed",)),
+            Example(
+                "create the failed Jobs of one aggregation again",
+                ("workflow-manager jobs retry --failed --aggregation-id kittens-seen",),
+            ),
+            Example(
+                "delete Jobs that finished an hour ago or earlier",
+                ("workflow-manager jobs delete --finished --older-than 1h",),
+            ),
+        ),
+    ),
     "instances": Guide(
         (),
         (

@@ -79,6 +79,9 @@ def full_parser(
             one.description = _description(flags, _examples(GUIDES.get(command, Guide())))
             if actions := actions_of(command):
                 one.add_argument("action", choices=actions)
+            if names := getattr(import_module(f"workflow_manager.cli.{command}"), "complete_names", None):
+                words = one.add_argument("names", metavar="NAME", nargs="*")
+                words.completer = names  # type: ignore[attr-defined] # argcomplete's name for it
             _add_flags(one, flags.groups, variables=True, customize=customize)
     return parser
 

@@ -13,7 +13,7 @@ from workflow_manager.fleet import PROCESS_FLAGS, read_fleet
 
 SUMMARY = """\
 instances list     prints the names of the instances in --config, as --instance and --shard choose them
-instances example  prints a file to begin with
+instances example  prints a file to start from
 instances schema   prints the JSON Schema of such files, for editors
 
 'list' checks the whole file, and reports all its mistakes with their line numbers."""

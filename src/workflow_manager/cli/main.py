@@ -17,17 +17,18 @@ from workflow_manager.errors import ConfigError, HelpRequested, Mistake, Workflo
 COMPLETION = "_ARGCOMPLETE"  # set by the scripts of `completion` when they ask for words
 # Each command lives in the module of its name, which is loaded only for it.
 COMMANDS = {
-    "run": "schedule what is due (also when no command is named)",
-    "serve": "work on many instances for as long as the process lives",
-    "status": "say what became of each batch and each aggregation window; read only",
-    "explain": "say why a batch or a window is scheduled, or is not; read only",
-    "backfill": "schedule what runs have missed in a range of time, or publish tasks again",
-    "markers": "list the markers of tasks, and remove old ones",
-    "check": "find out whether buckets and topics can be used, without publishing anything",
+    "run": "schedule what is due (the default command)",
+    "serve": "run as a service that schedules many instances",
+    "status": "show the state of each batch and aggregation window; read-only",
+    "explain": "explain why a batch or window is or is not scheduled; read-only",
+    "backfill": "schedule what runs missed in a time range, or publish tasks again",
+    "markers": "list task markers, and delete old ones",
+    "check": "check that buckets and topics are usable, without publishing anything",
     "tasks": "inspect a task queue, and put dead letters back",
+    "jobs": "list, retry and delete the Kubernetes Jobs of tasks, and read their logs",
     "instances": "list the instances of a file, or print an example or its schema",
-    "sample": "fill buckets with made-up batches to try things with",
-    "demo": "three passes over a made-up deployment, explained",
+    "sample": "write sample batches to buckets",
+    "demo": "run and explain three passes over a sample deployment",
     "completion": "print a script that completes words in bash, zsh or fish",
 }
 

@@ -95,7 +95,7 @@ class Passes:
                 return False
             self._failures += report.failure_count
             self._total.add(report.total())
-            if report.stopped:
+            if report.stopped or report.queue_full:
                 return False
             advance(planned.intake_tasks + planned.aggregation_tasks)
         return True

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from workflow_manager import __version__
 from workflow_manager.assembly import every_flag
-from workflow_manager.cli import instances, run_output, sample, serve, tasks
+from workflow_manager.cli import instances, jobs, run_output, sample, serve, tasks
 from workflow_manager.cli.help_pages import ABOUT, full_parser
 from workflow_manager.cli.instances import instances_schema
 from workflow_manager.cli.main import COMMANDS
+from workflow_manager.cli.metrics_reference import metrics_page
 from workflow_manager.config import backfill_flags, markers_flags, survey_flags
 from workflow_manager.config.flags import Flags, environment_twin
 from workflow_manager.config.instances_schema import example
@@ -29,10 +30,10 @@ from workflow_manager.survey.explanation_schema import EXPLAIN_SCHEMA
 _FLAGS = """\
 # Flags
 
-Go's syntax: one or two dashes, `--flag value` or `--flag=value`. A switch stands alone or takes `=true`
+Go's syntax: one or two dashes, `--flag value` or `--flag=value`. A boolean flag stands alone or takes `=true`
 or `=false`. An empty value means "not given". Durations are Go's: `8h`, `1h30m`, `90s`, `500ms`.
 
-Each flag has a twin in the environment, which is used when the flag is absent or empty. This page is
+Each flag has an environment variable, which is used if the flag is absent or empty. This page is
 generated from the program.
 """
 
@@ -44,15 +45,15 @@ _INSTANCES = """\
 windows. `--instance NAME` chooses some of them; it may be repeated, and `*` stands for any characters.
 
 - `instances:` has them by name: up to 63 letters, digits, `-`, `_` and `.`. `defaults:` has the flags of
-  every instance that does not give its own. No other key stands at the top.
-- Keys are the names of [flags](flags.md), without dashes. Those of the process are not among them:
+  every instance that does not give its own. No other top-level keys are allowed.
+- Keys are the names of [flags](flags.md), without dashes, except for flags of the process:
   `--log-level`, `--log-format`, `--shutdown-grace`, the profiles, and those in this list.
 - A value is the text in the file, parsed as on the command line: `no` is not a boolean, `8h` is a duration.
   `{env: NAME}` takes it from the environment, and `{file: PATH}` from a file beside this one; such
   values are never shown.
-- The command line goes before the file, an instance before the defaults, and the file before the
+- The command line takes precedence over the file, an instance over the defaults, and the file over the
   environment variables of flags.
-- Each instance has its own bucket for `own-validation-input`: markers of two would be taken for each other's.
+- Each instance has its own bucket for `own-validation-input`: the markers of two instances must not mix.
 - Lists, anchors' merge keys (`<<`) and keys that come twice are mistakes. All mistakes are reported at
   once with their line numbers, and the exit status is 2.
 
@@ -78,8 +79,8 @@ which are written. This page is generated from the program.
 _MESSAGES = """\
 # Messages
 
-What `facilitator` workers read: one JSON object in UTF-8, on one line, with nothing around it. A queue
-that wraps messages has to be told not to: SQS queues behind an SNS topic need raw message delivery.
+What `facilitator` workers read: one JSON object in UTF-8, on one line, with nothing around it. Queues
+must deliver messages unwrapped: SQS queues behind an SNS topic need raw message delivery.
 This page is generated from the program.
 """
 
@@ -87,14 +88,14 @@ _REPORT = """\
 # The report of a run
 
 `workflow-manager run --json` prints one JSON document on standard output when the run ends; logs go to
-standard error as ever. A run that ends with status 2, or that a second signal ends, prints none.
+standard error. A run that ends with status 2, or that a second signal ends, prints none.
 
 - `exit_status` is that of the process; see [exit statuses](exit-statuses.md).
 - `aggregations` has the figures of each aggregation by its ID, `totals` their sum. They have the names of
   the [metrics](metrics.md), without the prefix `workflow_manager_`.
 - `failures_by_kind` counts all failures; `failures` has the messages of the first 20.
-- Times are RFC 3339, UTC; windows are without their end. A text that does not apply is empty.
-- `version` is that of the document's form: it changes when a field is removed or its meaning changes.
+- Times are RFC 3339, UTC; windows exclude their end. Text fields that do not apply are empty.
+- `version` is the version of the format: it changes if a field is removed or its meaning changes.
   Fields may be added without that.
 
 Its JSON Schema, which is generated from the program:
@@ -110,8 +111,8 @@ _MARKERS = """\
 # Markers
 
 A marker's name says that a task is scheduled; see [objects](objects.md). Its content is a record of the
-task: one line of JSON in UTF-8. Only `version` and `marker` are always there. What a record does not say
-is unknown. That holds for the markers of earlier versions and of the Go program, which contain their own
+task: one line of JSON in UTF-8. Only `version` and `marker` are always there. Anything else
+may be missing, as in the markers of earlier versions and of the Go program, which contain only their own
 name.
 
 An aggregation's marker lists the batches that its message named. A run compares them with the batches
@@ -124,7 +125,7 @@ _STATUS = (
     """\
 # Status
 
-`workflow-manager status` says what became of each batch and each aggregation window. It takes the flags
+`workflow-manager status` shows the state of each batch and each aggregation window. It takes the flags
 of a run, and its verdicts are those of a run with these flags: what is due is what the run schedules. It
 writes nothing. This page is generated from the program.
 
@@ -159,6 +160,7 @@ def flags_page() -> str:
     commands = {
         "run": every_flag("run", "", run_output.OUTPUT),
         "tasks": tasks.COMMAND.every_flag(),
+        "jobs": jobs.flags(),
         "sample": sample.FLAGS,
         "serve": serve.FLAGS,
         "instances": instances.FLAGS,
@@ -259,6 +261,7 @@ def main() -> None:
     (directory / "status.md").write_text(status_page())
     (directory / "markers.md").write_text(markers_page())
     (directory / "run-report.md").write_text(report_page())
+    (directory / "metrics.md").write_text(metrics_page())
     (directory / "workflow-manager.1").write_text(manual_page())
 
 

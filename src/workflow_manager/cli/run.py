@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 
-from workflow_manager.assembly import assemble, every_flag, read_flags, run_spec
+from workflow_manager.assembly import Assembly, assemble, every_flag, read_flags, run_spec
 from workflow_manager.cli.allocator import share_one_arena
 from workflow_manager.cli.cpu import one_cpu
 from workflow_manager.cli.exit_status import ExitStatus
@@ -60,13 +61,18 @@ def run(arguments: Sequence[str]) -> int:
             interruptible(
                 scheduler.interrupt,
                 scheduler.time_out,
-                lambda status: delivery.give_up(scheduler.progress(), status),
+                lambda status: delivery.give_up(_counted(scheduler.progress(), parts), status),
                 config.shutdown_grace,
                 config.run_timeout,
             ) as interruption,
         ):
-            report = scheduler.run()
+            report = _counted(scheduler.run(), parts)
     return delivery.finish(report, interruption.exit_status)
+
+
+def _counted(report: RunReport, parts: Assembly) -> RunReport:
+    """The report with the requests to the buckets."""
+    return replace(report, transfers=parts.counts.transfers())
 
 
 class ReportDelivery:
@@ -82,8 +88,7 @@ class ReportDelivery:
 
         `interrupted` is the status of the signal that stopped it, if one did.
         """
-        # A run that leaves the work to another must not replace the other's figures with its own.
-        delivered = report.superseded or self._deliver(report)
+        delivered = self._deliver(report)
         if interrupted is not None:
             status = interrupted
         elif not (report.succeeded or report.left_to_another):

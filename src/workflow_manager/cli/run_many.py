@@ -110,7 +110,7 @@ class _Ended:
     def add(self, name: str, config: RunConfig, report: RunReport, observer: Observer) -> None:
         """A pass has ended; deliver its metrics as those of a run."""
         self._reports[name] = (config, report)
-        delivered = config.dry_run or report.superseded or deliver_metrics(config, report, observer)
+        delivered = config.dry_run or deliver_metrics(config, report, observer)
         if not delivered:
             self.status = ExitStatus.UNDELIVERED
 

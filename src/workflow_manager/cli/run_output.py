@@ -5,7 +5,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow_manager import flag_types
 from workflow_manager.config.run_config import RunConfig
@@ -17,7 +17,11 @@ from workflow_manager.observe.events import MetricsBounded, MetricsFailed
 from workflow_manager.observe.logs import Logs
 from workflow_manager.ports import Observer, Option
 
-SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets: one pass, then it ends."
+if TYPE_CHECKING:
+    from workflow_manager.observe.samples import Samples
+    from workflow_manager.report.surveyed import SurveyedInstance
+
+SUMMARY = "Schedule intake and aggregation tasks for the batches in three buckets, in one pass."
 OUTPUT = Group(
     "Output",
     (
@@ -71,24 +75,47 @@ def logs(level: str, form: str) -> Logs:
 
 
 def deliver_metrics(config: RunConfig, report: RunReport, observer: Observer) -> bool:
-    """Push and write the metrics, as far as that was asked for; whether all of it went well."""
+    """Deliver the metrics of a run; see `deliver_samples`."""
     if not config.push_gateway and not config.metrics_file:
         return True
+    from workflow_manager.observe.samples import (  # noqa: PLC0415 (not every run delivers metrics)
+        MOST_AGGREGATIONS,
+        run_samples,
+    )
+
+    if report.aggregations > MOST_AGGREGATIONS:
+        observer.notify(MetricsBounded(report.aggregations, MOST_AGGREGATIONS))
+    return deliver_samples(config, run_samples(report, time.time()), observer)
+
+
+def deliver_survey(surveyed: "SurveyedInstance") -> bool:
+    """Deliver the metrics of a survey, unless in a dry run; see `deliver_samples`."""
+    config, report = surveyed.config, surveyed.report
+    if config is None or report is None or config.dry_run or not (config.push_gateway or config.metrics_file):
+        return True
+    from workflow_manager.observe.samples import MOST_AGGREGATIONS  # noqa: PLC0415 (as above)
+    from workflow_manager.survey.survey_samples import survey_samples  # noqa: PLC0415 (as above)
+
+    observer = terminal_logs(config)
+    if len(report.aggregations) > MOST_AGGREGATIONS:
+        observer.notify(MetricsBounded(len(report.aggregations), MOST_AGGREGATIONS))
+    return deliver_samples(config, survey_samples(report), observer)
+
+
+def deliver_samples(config: RunConfig, samples: "Samples", observer: Observer) -> bool:
+    """Push and write metrics, as far as that was asked for; whether all of it went well."""
     from workflow_manager.observe import metrics  # noqa: PLC0415 (its import costs more than a small run)
 
-    if report.aggregations > metrics.MOST_AGGREGATIONS:
-        observer.notify(MetricsBounded(report.aggregations, metrics.MOST_AGGREGATIONS))
-    ended = time.time()
     grouping = {"locality": config.k8s_namespace, "ingestor": config.ingestor_label}
     errors = []
     if config.push_gateway:
         try:
-            metrics.push(report, ended, config.push_gateway, grouping)
+            metrics.push(samples, config.push_gateway, grouping)
         except MetricsError as error:
             errors.append(error)
     if config.metrics_file:
         try:
-            metrics.write(report, ended, Path(config.metrics_file), config.labels)
+            metrics.write(samples, Path(config.metrics_file), config.labels)
         except MetricsError as error:
             errors.append(error)
     for failure in errors:

@@ -18,7 +18,7 @@ from workflow_manager.pipeline.stage import Stage
 from workflow_manager.ports import ObjectStore, Option
 from workflow_manager.sampling import BucketRole, Recipe, SampleObject, aggregation_names, make
 
-SUMMARY = "Write made-up batches to buckets: the same ones each time for the same flags."
+SUMMARY = "Write sample batches to buckets. The same flags always produce the same batches."
 WORKERS = 32
 
 
@@ -28,7 +28,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1
     if not 0 <= share <= 1:
-        raise ValueError("not a share from 0 to 1")
+        raise ValueError("not a number from 0 to 1")
     return share
 
 
@@ -37,16 +37,16 @@ _RECIPE = Group(
     (
         Option(
             "end",
-            "batches lie in the whole hours before this time (RFC 3339; default now)",
+            "write batches for the whole hours before this time (RFC 3339; default now)",
             parse=flag_types.instant,
         ),
         Option("aggregations", "number of aggregations", "3", flag_types.at_least_one),
         Option("hours", "hours with batches", "24", flag_types.at_least_one),
         Option("batches-per-hour", "batches in each hour of each aggregation", "5", flag_types.at_least_one),
-        Option("incomplete", "share of batches that lack an object", "0.05", _share),
-        Option("missing-peer", "share of batches that the peer has not validated", "0.1", _share),
-        Option("malformed", "malformed names to add, as a share of the batches", "0.02", _share),
-        Option("seed", "other numbers give other buckets", "1", flag_types.at_least_one),
+        Option("incomplete", "fraction of the batches that lack an object", "0.05", _share),
+        Option("missing-peer", "fraction of the batches that the peer has not validated", "0.1", _share),
+        Option("malformed", "malformed names to add, as a fraction of the batches", "0.02", _share),
+        Option("seed", "seed for the generated data", "1", flag_types.at_least_one),
         Option("is-first", "whether we are the first processor", "false", flag_types.boolean, is_switch=True),
     ),
 )
@@ -77,12 +77,14 @@ def sample(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -
         mistakes = parsed.all_mistakes()
         stores = open_stores(parsed, environ, opened, mistakes)
         if not stores and not mistakes:
-            mistakes.append(Mistake("", "", "give the URL of at least one bucket, such as --ingestor-input"))
+            mistakes.append(Mistake("", "", "set the URL of at least one bucket, such as --ingestor-input"))
         if mistakes:
             raise ConfigError(mistakes)
         recipe = _recipe(Given(parsed.values))
         if recipe.hours > (recipe.end - datetime.min.replace(tzinfo=UTC)) // HOUR:
-            raise ConfigError([Mistake("--hours", str(recipe.hours), "they would begin before all time")])
+            raise ConfigError(
+                [Mistake("--hours", str(recipe.hours), "the batches would begin before year 1")]
+            )
         wanted = {_PLACES[flag]: store for flag, store in stores.items()}
         written = write(recipe, wanted, _progress(recipe.batches))
     print(

@@ -35,7 +35,7 @@ from workflow_manager.observe.service_events import (
 )
 from workflow_manager.pipeline.shared_workers import SharedWorkers
 from workflow_manager.ports import Observer, Option
-from workflow_manager.service.exposition import exposition
+from workflow_manager.service.exposition import OPENMETRICS, ServiceState, exposition
 from workflow_manager.service.fleet_service import FleetService, ServiceSettings
 from workflow_manager.service.instance_passes import PassContext, utc_now
 from workflow_manager.service.overview import overview
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from workflow_manager.service.fleet_page import FleetPage
 
 SUMMARY = """\
-Work on all instances of a file, for as long as the process lives: a pass over each at every interval, and
-one after each notification of an upload. Answers /metrics, /healthz, /readyz, /status.json and / over HTTP.
-SIGTERM ends it when the passes under way have ended; SIGHUP reads the file again."""
+Run as a service that schedules all instances of a file: a pass over each at every interval, and one after
+each notification of an upload. Serves /metrics, /healthz, /readyz, /status.json and / over HTTP. On SIGTERM,
+it exits once the passes in progress have ended; on SIGHUP, it reloads the file."""
 NO_HTTP = "none"
 _LARGEST_PORT = 65535
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]|\*):([0-9]{1,5})")
@@ -66,32 +66,34 @@ def _address(text: str) -> str:
 SERVE = Group(
     "Serve",
     (
-        Option("listen", f"host:port to answer HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
+        Option("listen", f"host:port to serve HTTP on, or {NO_HTTP}", "127.0.0.1:9090", _address),
         Option(
             "max-list-requests",
-            "most listings in flight, in all instances together",
+            "maximum number of concurrent listings, over all instances",
             "64",
             flag_types.at_least_one,
         ),
         Option(
             "max-publish-requests",
-            "most publish requests in flight, in all instances together",
+            "maximum number of concurrent publish requests, over all instances",
             "64",
             flag_types.at_least_one,
         ),
         Option(
             "max-marker-requests",
-            "most marker writes in flight, in all instances together",
+            "maximum number of concurrent marker writes, over all instances",
             "96",
             flag_types.at_least_one,
         ),
         Option(
             "max-survey-requests",
-            "most requests in flight of surveys for the status page, in all instances together",
+            "maximum number of survey requests in flight, over all instances",
             "16",
             flag_types.at_least_one,
         ),
-        Option("max-passes", "most instances to work on at a time", "32", flag_types.at_least_one),
+        Option(
+            "max-passes", "maximum number of instances to work on at a time", "32", flag_types.at_least_one
+        ),
     ),
 )
 FLAGS = Flags("serve", SUMMARY, [FLEET, SERVED, SERVE])
@@ -119,7 +121,7 @@ def serve(arguments: Sequence[str]) -> int:
 
 def _deliver(_name: str, config: RunConfig, report: RunReport, observer: Observer) -> None:
     """Push and write the metrics of a pass too, where an instance says so."""
-    if not config.dry_run and not report.superseded:
+    if not config.dry_run:
         deliver_metrics(config, report, observer)
 
 
@@ -202,7 +204,8 @@ class _Process:
         return {
             "/": partial(self._status_page),
             "/status.json": partial(self._overview_page),
-            "/metrics": partial(self._metrics_page),
+            "/metrics": partial(self._metrics_page, openmetrics=False),
+            f"/metrics;{OPENMETRICS}": partial(self._metrics_page, openmetrics=True),
             "/healthz": partial(text_page, "ok"),
             "/readyz": partial(self._ready_page),
         }
@@ -210,8 +213,10 @@ class _Process:
     def _ready_page(self) -> WebPage:
         return text_page("ready" if self._ready else "not ready", good=self._ready)
 
-    def _metrics_page(self) -> WebPage:
-        return WebPage("200 OK", _METRICS_KIND, exposition(self._records, self._started, time.time()))
+    def _metrics_page(self, *, openmetrics: bool) -> WebPage:
+        kind = f"{OPENMETRICS}; version=1.0.0; charset=utf-8" if openmetrics else _METRICS_KIND
+        state = ServiceState(self._records, self._surveys, self._started)
+        return WebPage("200 OK", kind, exposition(state, time.time(), openmetrics=openmetrics))
 
     def _overview_page(self) -> WebPage:
         return json_page(overview(self._records, str(self._fleet.shard), self._started, time.time()))

@@ -9,6 +9,7 @@ from functools import partial
 
 from workflow_manager.assembly import flags_without_queue
 from workflow_manager.cli.exit_status import ExitStatus
+from workflow_manager.cli.run_output import deliver_survey
 from workflow_manager.cli.surveying import open_deployments, survey, tell_failures, tell_unmatched
 from workflow_manager.config.flags import Flags, Parsed
 from workflow_manager.config.fleet_flags import FLEET
@@ -22,10 +23,11 @@ from workflow_manager.survey.findings import SurveyReport
 
 SUMMARY = """\
 Show the state of each aggregation's batches and windows: scheduled, due, missed and so on. Takes the flags
-of a run, or --config for many instances; queue flags are accepted but not required. Writes nothing but the
-page that --html asks for.
+of a run, or --config for many instances; queue flags are accepted but not required. Writes nothing to the
+buckets. --html writes a page; --push-gateway and --metrics-file deliver the findings as metrics.
 
-Exits with status 1 if the buckets could not be read completely, and with 4 if --fail-on finds something."""
+Exits with status 1 if the buckets could not be read completely, with 4 if --fail-on finds something, and
+with 3 if only the metrics could not be delivered."""
 
 
 def flags() -> Flags:
@@ -37,9 +39,11 @@ def status(arguments: Sequence[str]) -> int:
     """Survey the range that the flags select, and print the findings."""
     with ExitStack() as opened:
         wanted = open_deployments(("status", SUMMARY, STATUS), arguments, dict(os.environ), opened)
-        surveyed = [found for _, found in wanted.each(partial(survey, resources=wanted.resources))]
+        outcomes = list(wanted.each(partial(survey, resources=wanted.resources)))
+    surveyed = [one for _, one in outcomes]
     parsed = wanted.given
     _show(parsed, surveyed, many=wanted.many)
+    delivered = [deliver_survey(one) for one in surveyed]
     for one in surveyed:
         tell_failures(one.name, one.failures)
     tell_unmatched(parsed, [report for _, report in _reports(surveyed)])
@@ -47,7 +51,9 @@ def status(arguments: Sequence[str]) -> int:
         return ExitStatus.FAILED
     fail_on = Given(parsed.values).optional("fail-on", tuple) or ()
     found = any(_found(report, what) for what in fail_on for _, report in _reports(surveyed))
-    return ExitStatus.FOUND if found else ExitStatus.DONE
+    if found:
+        return ExitStatus.FOUND
+    return ExitStatus.DONE if all(delivered) else ExitStatus.UNDELIVERED
 
 
 def _show(parsed: Parsed, surveyed: Sequence[SurveyedInstance], *, many: bool) -> None:

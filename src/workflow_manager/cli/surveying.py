@@ -135,8 +135,10 @@ def survey(deployment: Deployment, resources: SurveyResources) -> SurveyedInstan
     times = range_since(deployment.parsed, ground.rules, ground.period)
     spec = deployment.spec(times, ground.windows(times.begin, times.end))
     report = Surveyor(ground.buckets, spec, resources).survey()
-    labels = ground.config.labels
-    return SurveyedInstance(deployment.name, labels, report, times, report.failures, deployment.target)
+    config = ground.config
+    return SurveyedInstance(
+        deployment.name, config.labels, report, times, report.failures, deployment.target, config
+    )
 
 
 def survey_one(parsed: Parsed, environ: Mapping[str, str], clock_time: datetime) -> SurveyedInstance:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from workflow_manager import flag_types
-from workflow_manager.assembly import KIND, QueueCommand, open_queue
+from workflow_manager.assembly import open_queue
 from workflow_manager.cli import task_actions
 from workflow_manager.config.flags import Flags, wrong_action
 from workflow_manager.config.run_config import Given, retry_policy
 from workflow_manager.config.run_flags import GROUPS, RETRY_FLAGS, Group
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Option, Settings
+from workflow_manager.queue_flags import KIND, TOPICS, QueueCommand
 
 SUMMARY = """\
 tasks stats    shows how many tasks are waiting, leased and dead, and the age of the oldest task
@@ -31,7 +32,6 @@ _ACK = "ack"
 _STATS = "stats"
 _REDRIVE = "redrive"
 ACTIONS = (_STATS, _LIST, _REDRIVE, _PULL, _ACK)
-_TOPICS = ("intake-tasks-topic", "aggregate-tasks-topic")
 
 
 # The flags of a run, but none is required.
@@ -41,7 +41,7 @@ _QUEUE = Group(
         replace(option, required=False)
         for group in GROUPS
         for option in group.options
-        if option.name in (KIND, *_TOPICS)
+        if option.name in (KIND, *TOPICS)
     ),
 )
 _WHICH = Group(
@@ -116,7 +116,7 @@ def _act(actions: task_actions.TaskActions, action: str, ack_ids: Sequence[str],
     topic, lease, most = given.text("topic"), given.get("lease", timedelta), given.optional("max", int)
     match action:
         case "stats":
-            return actions.stats([topic] if topic else [given.text(name) for name in _TOPICS])
+            return actions.stats([topic] if topic else [given.text(name) for name in TOPICS])
         case "list":
             return actions.list(topic)
         case "redrive":

@@ -20,6 +20,7 @@ from workflow_manager.clouds.http import Answer, CloudError, ErrorDocument, Requ
 from workflow_manager.clouds.refresh import Expiring, Refreshed
 from workflow_manager.clouds.service import Service, no_authorization
 from workflow_manager.clouds.signing import Keys, Signer
+from workflow_manager.clouds.tls_settings import TlsSettings
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.ports import Settings
 
@@ -68,7 +69,8 @@ def open_service(settings: Settings, name: str, region: str, url: str) -> tuple[
         settings.retry_policy,
         authorize=Signer(keys, name, region, _host(url), urlsplit(url).path.rstrip("/")),
         explain=explain,
-        ca_variables=CA_VARIABLES,
+        requests=settings.requests,
+        tls=TlsSettings(ca_variables=CA_VARIABLES),
     )
     return service, who
 
@@ -208,7 +210,7 @@ def _leased(answer: Answer) -> Expiring[Keys]:
     found = [pattern.search(text) for pattern in _KEYS]
     access_key, secret_key, token, expiration = (unescape(match[1]) if match else "" for match in found)
     if not (access_key and secret_key and token and expiration):
-        raise unfinished("has no complete credentials in it")
+        raise unfinished("contains no complete credentials")
     try:
         expiry = datetime.fromisoformat(expiration)
     except ValueError:
@@ -247,6 +249,6 @@ def _unsigned(settings: Settings, url: str, *, proxied: bool = True) -> Service:
         settings.retry_policy,
         authorize=no_authorization,
         explain=explain,
-        ca_variables=CA_VARIABLES,
+        tls=TlsSettings(ca_variables=CA_VARIABLES),
         proxied=proxied,
     )

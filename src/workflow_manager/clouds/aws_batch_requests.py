@@ -27,6 +27,14 @@ SIZE_ATTRIBUTE = "MaximumMessageSize"
 _MOST_BYTES = 1_048_576
 
 _OK = frozenset({200})
+# What messages are full of, quoted as in a form; the first two first, as they come of the others.
+_FREQUENT = (
+    (b"%", b"%25"),
+    (b"+", b"%2B"),
+    (b" ", b"+"),
+    *((char.encode(), f"%{ord(char):02X}".encode()) for char in '",/:[]{}'),
+)
+_IS_QUOTED = re.compile(rb"[A-Za-z0-9%+_.~-]*").fullmatch
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 _REGION = re.compile("[a-z0-9-]{1,63}")
 # A success is a `member` in SNS and a `SendMessageBatchResultEntry` in SQS; a failure is a `member`
@@ -38,7 +46,8 @@ _SIZE = re.compile(rf"<(key|Name)>{SIZE_ATTRIBUTE}</\1>\s*<[vV]alue>([0-9]+)</[v
 _TAKEN = re.compile("<MessageId>[^<]+</MessageId>")
 _SENDER_FAULT = re.compile(r"<SenderFault>\s*true\s*</SenderFault>")
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The complement, with all that is allowed, takes a dozen times as long to compile.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html
 _GROUP = re.compile("[!-~]{1,128}")
 _FIFO = ".fifo"
@@ -75,7 +84,7 @@ def options(kind: str, noun: str) -> tuple[Option, ...]:
     """The flags of a kind of queue: region and identity."""
     return (
         Option(f"{kind}-region", f"AWS region of the {noun}s", parse=_region, required=True),
-        Option(f"{kind}-identity", f"role to publish to the {noun}s with"),
+        Option(f"{kind}-identity", f"role to assume for publishing to the {noun}s with"),
     )
 
 
@@ -150,7 +159,7 @@ class BatchSender:
     def _call(self, action: str, fields: Mapping[str, str | bytes], parse: Callable[[str], T]) -> T:
         fields = {"Action": action, "Version": self._dialect.version, **fields}
         # The names are ours, and have nothing in them to be quoted: to find that out takes long.
-        form = "&".join([f"{name}={quote_plus(value)}" for name, value in fields.items()])
+        form = "&".join([f"{name}={form_quoted(value)}" for name, value in fields.items()])
         request = Request("POST", "/", form.encode(), _FORM)
         return self._service.fetch(request, _OK, partial(_whole, action, parse))
 
@@ -163,9 +172,9 @@ class BatchSender:
         if error.code in _CREDENTIALS:
             return "renew the credentials, and check this machine's clock"
         if error.code.upper().startswith("KMS"):
-            return f"let {self.who} use the {noun}'s key: kms:GenerateDataKey and kms:Decrypt"
+            return f"grant {self.who} the permissions kms:GenerateDataKey and kms:Decrypt on the {noun}'s key"
         if error.status == HTTPStatus.FORBIDDEN:
-            return f"let {self.who} have {self._dialect.permissions[operation]} on the {noun}"
+            return f"grant {self.who} the permission {self._dialect.permissions[operation]} on the {noun}"
         if error.code in _ABSENT:
             return f"create the {noun}, or correct its name, account and region"
         return f"check the {noun}, the region and the endpoint" if error.status else ""
@@ -203,16 +212,18 @@ def _refusal(entry: str) -> CloudError:
 def _unsent(message: Message) -> CloudError:
     """What there is to say of a message before it is sent, or why it cannot be."""
     try:
-        forbidden = _FORBIDDEN.search(message.body.decode())
+        text = message.body.decode()
     except UnicodeDecodeError:
-        return CloudError("the service takes only UTF-8, and the message is none")
+        return CloudError("the service accepts only UTF-8, and the message is not valid UTF-8")
+    # None of them is printable, and that is known at once.
+    forbidden = None if text.isprintable() else _FORBIDDEN.search(text)
     if forbidden:
-        return CloudError(f"the service takes no message with the character {forbidden[0]!a} in it")
+        return CloudError(f"the service accepts no message that contains the character {forbidden[0]!a}")
     return CloudError("the message was not sent", tries=ALWAYS)
 
 
 def _unmentioned() -> CloudError:
-    return CloudError("the service's answer does not say whether it took the message", tries=ALWAYS)
+    return CloudError("the service's answer does not say whether it accepted the message", tries=ALWAYS)
 
 
 def _group(name: str) -> str:
@@ -222,5 +233,13 @@ def _group(name: str) -> str:
 
 def _region(text: str) -> str:
     if not _REGION.fullmatch(text):
-        raise ValueError("not a region of AWS, such as us-east-1")
+        raise ValueError("not a valid AWS region, such as us-east-1")
     return text
+
+
+def form_quoted(value: str | bytes) -> str:
+    """A value as quote_plus has it in a form: that looks at each character, which took a tenth of a run."""
+    quoted = value.encode() if isinstance(value, str) else value
+    for plain, code in _FREQUENT:
+        quoted = quoted.replace(plain, code)
+    return quoted.decode() if _IS_QUOTED(quoted) else quote_plus(value)

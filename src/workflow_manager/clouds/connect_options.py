@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import pycurl
 
+from workflow_manager.clouds.tls_settings import TlsSettings
 from workflow_manager.errors import ConfigError, Mistake
 
 _ENDPOINTS = frozenset({"http", "https"})
@@ -34,7 +35,7 @@ def endpoint_parts(url: str) -> SplitResult:
     """The parts of an endpoint's URL: scheme, host, port and path; raises ConfigError."""
     parts = _parts(url, "the endpoint", _ENDPOINTS)
     if not _PATH.fullmatch(parts.path):
-        raise _mistake("the endpoint", url, "its path has characters that have to be percent-encoded")
+        raise _mistake("the endpoint", url, "its path contains characters that must be percent-encoded")
     return parts
 
 
@@ -53,6 +54,24 @@ def connect_options(
         file, folder = trusted(environ, ca_variables)
         options |= {pycurl.CAINFO: file, pycurl.CAPATH: folder}
         options |= {pycurl.PROXY_CAINFO: file, pycurl.PROXY_CAPATH: folder} if by_tls else {}
+    return options
+
+
+def tls_options(tls: TlsSettings) -> dict[int, Any]:
+    """Options for a service that has a CA or a client certificate of its own."""
+    options: dict[int, Any] = {}
+    if isinstance(tls.ca, bytes):
+        options |= {pycurl.CAINFO: None, pycurl.CAPATH: None, pycurl.CAINFO_BLOB: tls.ca}
+    elif tls.ca:
+        options |= {pycurl.CAINFO: tls.ca, pycurl.CAPATH: None}
+    if not tls.verify:
+        options |= {pycurl.SSL_VERIFYPEER: 0, pycurl.SSL_VERIFYHOST: 0}
+    for value, file, blob in (
+        (tls.certificate, pycurl.SSLCERT, pycurl.SSLCERT_BLOB),
+        (tls.key, pycurl.SSLKEY, pycurl.SSLKEY_BLOB),
+    ):
+        if value:
+            options[blob if isinstance(value, bytes) else file] = value
     return options
 
 
@@ -115,7 +134,7 @@ def _parts(url: str, what: str, schemes: frozenset[str]) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
         if parts.scheme not in schemes or not parts.hostname:
-            problem = f"it has to be {' or '.join(sorted(schemes))}://host:port"
+            problem = f"it must be {' or '.join(sorted(schemes))}://host:port"
     except ValueError as error:
         problem = str(error)
     if problem:

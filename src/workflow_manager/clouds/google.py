@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from workflow_manager.clouds.http import CloudError, ErrorDocument, Request, excerpt
 from workflow_manager.clouds.refresh import Expiring, Refreshed
 from workflow_manager.clouds.service import Service, no_authorization
+from workflow_manager.clouds.tls_settings import TlsSettings
 from workflow_manager.ports import Settings
 
 if TYPE_CHECKING:
@@ -93,18 +94,16 @@ class Tokens:
             f"{parts.scheme}://{parts.netloc}",
             self._settings.environ,
             retry_policy,
-            ca_variables=CA_VARIABLES,
+            tls=TlsSettings(ca_variables=CA_VARIABLES),
             proxied=parts.scheme != "http",
         )
         try:
-            status, answered, data = transport.exchange(
-                Request(method, target, body or b""), headers or {}, deadline
-            )
+            answer = transport.exchange(Request(method, target, body or b""), headers or {}, deadline)
         except CloudError as error:
             raise TransportError(error) from error
         finally:
             transport.close()
-        return SimpleNamespace(status=status, headers=answered, data=data)
+        return SimpleNamespace(status=answer.status, headers=answer.headers, data=answer.body)
 
 
 def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: str) -> tuple[Service, "Who"]:
@@ -125,8 +124,9 @@ def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: 
         settings.retry_policy,
         authorize=authorize,
         explain=explain,
-        ca_variables=CA_VARIABLES,
+        tls=TlsSettings(ca_variables=CA_VARIABLES),
         http2=True,
+        requests=settings.requests,
     )
     return service, who
 

@@ -53,7 +53,8 @@ class Request(NamedTuple):
     """One request. `target` is the path and query, percent-encoded as it goes over the wire.
 
     `secrets` are those in its body: no error will show them, even if the answer repeats them.
-    `limit` is the most bytes that the answer's body may have.
+    `limit` is the most bytes that the answer's body may have. `operation` is what a request to a bucket
+    is counted as (see ports.RequestObserver); others are not counted.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()
     limit: int = ANSWER_BYTES
+    operation: str = ""
 
 
 class Answer(NamedTuple):
@@ -72,6 +74,9 @@ class Answer(NamedTuple):
     body: bytes
     attempt: int = 1
 
+
+# What a request for one object is counted as, by its method.
+OPERATIONS = {"DELETE": "delete", "GET": "read", "HEAD": "read", "PUT": "write"}
 
 # What a service may answer when an object is read: also that no byte of it lies in the range asked for.
 READ_STATUSES = frozenset({200, 206, 404, 416})
@@ -104,5 +109,7 @@ def excerpt(body: bytes) -> str:
 def unfinished(what: str) -> CloudError:
     """An answer that broke off, or is not what it should be: the next may be whole."""
     return CloudError(
-        f"the service's answer {what}", "check what stands between here and the service", tries=ALWAYS
+        f"the service's answer {what}",
+        "check the proxies and load balancers between this machine and the service",
+        tries=ALWAYS,
     )

@@ -62,7 +62,7 @@ def follow(fetch: Callable[[str, str], Page], within: KeyRange) -> Iterator[list
         if not following or (within.before and last + "\0" >= within.before):
             return
         if following == token and not names:
-            raise CloudError("the listing does not get on: the service gives the same page again")
+            raise CloudError("the listing is not advancing: the service returned the same page again")
         token = following
 
 
@@ -70,5 +70,5 @@ def _check_order(last: str, names: list[str]) -> None:
     if names[0] <= last or sorted(names) != names:
         raise CloudError(
             "the listing is not in the order of the keys' bytes",
-            "this service cannot be used: what lies in a time window could not be told from its listings",
+            "this service cannot be used: time windows are listed by key order",
         )

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 FIND = "find"
 LOOK = "look at"
-ASK_LIMIT = "ask for the limit of"
+ASK_LIMIT = "read the size limit of"
 _RECEIVE = "receive from"
 _DELETE = "remove from"
 _RELEASE = "release in"
@@ -69,7 +69,7 @@ class QueueUrls:
                 found = _URL.search(answer)
                 if found is None:
                     raise QueueError(
-                        FIND, f"queue {queue}", "the service's answer has no URL in it", "check the endpoint"
+                        FIND, f"queue {queue}", "the service's answer contains no URL", "check the endpoint"
                     )
                 self._urls[queue] = aws.unescape(found[1])
             return self._urls[queue]

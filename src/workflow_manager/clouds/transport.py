@@ -5,16 +5,19 @@ Importing this imports libcurl, so only clouds.service does, when a service is f
 
 import math
 import re
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pycurl
 
 from workflow_manager import __version__
-from workflow_manager.clouds.connect_options import connect_options, endpoint_parts
-from workflow_manager.clouds.http import CloudError, Request
+from workflow_manager.clouds.connect_options import connect_options, endpoint_parts, tls_options
+from workflow_manager.clouds.http import Answer, CloudError, Request
 from workflow_manager.clouds.io_thread import Options, Transfer
 from workflow_manager.clouds.shared_io import close_shared, open_shared
+from workflow_manager.clouds.streaming import Stream
+from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.clouds.transport_errors import explained
 from workflow_manager.ports import RetryPolicy
 
@@ -38,30 +41,61 @@ class Transport:
         environ: Mapping[str, str],
         retry_policy: RetryPolicy,
         *,
-        ca_variables: tuple[str, ...],
         proxied: bool,
         http2: bool = False,
+        tls: TlsSettings = AS_THE_ENVIRONMENT_SAYS,
     ) -> None:
         parts = endpoint_parts(endpoint)
         self._host = parts.netloc.rpartition("@")[2]
         self._base = f"{parts.scheme}://{self._host}{parts.path.rstrip('/')}"
         self._retry_policy = retry_policy
-        found = connect_options(parts.scheme, environ, ca_variables, proxied=proxied)
+        self._tls = tls
+        found = connect_options(parts.scheme, environ, tls.ca_variables, proxied=proxied) | tls_options(tls)
         self._options: Options = (*_fixed_options(retry_policy, http2=http2), *found.items())
         self._io = open_shared()
         self._idle = self._io.pool(self._options)
         self._open = True
 
-    def exchange(
-        self, request: Request, headers: Mapping[str, str], deadline: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers (in lower case) and body of the answer; raises CloudError.
+    def exchange(self, request: Request, headers: Mapping[str, str], deadline: float) -> Answer:
+        """The answer; raises CloudError. Takes no longer than `deadline`, on the monotonic clock."""
+        (answer,) = self.exchange_all([(request, headers)], deadline)
+        if isinstance(answer, CloudError):
+            raise answer
+        return answer
 
-        Takes no longer than `deadline`, on the monotonic clock.
+    def exchange_all(
+        self, calls: Sequence[tuple[Request, Mapping[str, str]]], deadline: float
+    ) -> list[Answer | CloudError]:
+        """The answers to requests that are sent at once, or why there is none; see `exchange`."""
+        transfers = [self._to_send(request, headers, deadline) for request, headers in calls]
+        self._io.run([transfer for transfer in transfers if isinstance(transfer, Transfer)])
+        return [
+            self._received(transfer, request) if isinstance(transfer, Transfer) else transfer
+            for transfer, (request, _) in zip(transfers, calls, strict=True)
+        ]
+
+    def stream(
+        self, request: Request, headers: Mapping[str, str], write: Callable[[bytes], object]
+    ) -> Answer:
+        """As `exchange`, but for any time, and for a body of any length, which `write` gets as it comes.
+
+        The body of an answer other than 200 is returned instead. It ends early if `write` raises, or if the
+        calling thread is interrupted.
         """
-        transfer = self._prepared(request, headers, deadline)
-        self._io.run([transfer])
-        return self._answer(transfer, request)
+        transfer = Transfer(self._options)
+        self._prepare(transfer, request, _header_lines(request, headers))
+        stream = Stream(transfer, write)
+        thread = threading.Thread(target=stream.perform, name="stream", daemon=True)
+        thread.start()
+        try:
+            thread.join()
+        finally:
+            stream.end()
+            thread.join()
+        answer = self._answer(transfer, request)
+        if isinstance(answer, CloudError):
+            raise answer
+        return answer
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -69,37 +103,46 @@ class Transport:
             self._open = False
             close_shared(self._io)
 
-    def _prepared(self, request: Request, headers: Mapping[str, str], deadline: float) -> Transfer:
-        lines = _header_lines(request, headers)
+    def _to_send(
+        self, request: Request, headers: Mapping[str, str], deadline: float
+    ) -> Transfer | CloudError:
+        try:
+            lines = _header_lines(request, headers)
+        except CloudError as error:
+            return error
         try:
             transfer = self._idle.pop()
         except IndexError:
             transfer = Transfer(self._options)
+        self._prepare(transfer, request, lines)
+        transfer.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
+        return transfer
+
+    def _prepare(self, transfer: Transfer, request: Request, lines: list[str]) -> None:
         curl = transfer.curl
         curl.setopt(pycurl.URL, f"{self._base}{request.target}")
         curl.setopt(pycurl.HTTPHEADER, lines)
-        curl.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
         curl.setopt(pycurl.MAXFILESIZE, request.limit)
-        if request.method in _METHODS:
-            curl.setopt(pycurl.HTTPGET, 1)  # what another request may have been before
-            curl.setopt(_METHODS[request.method], 1)
-            curl.unsetopt(pycurl.CUSTOMREQUEST)
-        else:
-            curl.setopt(pycurl.POST, 1)  # has a body, which a HEAD before it had not
+        if transfer.method != request.method:
+            _set_method(curl, request.method)
+            transfer.method = request.method
+        if request.method not in _METHODS:
             curl.setopt(pycurl.POSTFIELDS, request.body)
-            curl.setopt(pycurl.CUSTOMREQUEST, request.method)
-        return transfer
 
-    def _answer(self, transfer: Transfer, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+    def _received(self, transfer: Transfer, request: Request) -> Answer | CloudError:
+        """The answer of a transfer whose handle can then be used for another."""
         try:
-            if transfer.code:
-                raise explained(transfer, self._host, request.limit, self._retry_policy)
-            status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
-            return status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks)
+            return self._answer(transfer, request)
         finally:
             transfer.chunks.clear()
             transfer.lines.clear()
             self._idle.append(transfer)
+
+    def _answer(self, transfer: Transfer, request: Request) -> Answer | CloudError:
+        if transfer.code:
+            return explained(transfer, self._host, request.limit, self._retry_policy, self._tls.source)
+        status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
+        return Answer(status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks))
 
 
 class AnswerHeaders(Mapping[str, str]):
@@ -152,18 +195,30 @@ def _fixed_options(retry_policy: RetryPolicy, *, http2: bool) -> Options:
     )
 
 
+def _set_method(curl: pycurl.Curl, method: str) -> None:
+    """Make a handle, whatever it was used for before, one for this method."""
+    if method in _METHODS:
+        curl.setopt(pycurl.HTTPGET, 1)
+        curl.setopt(_METHODS[method], 1)
+        curl.unsetopt(pycurl.CUSTOMREQUEST)
+    else:
+        curl.setopt(pycurl.POST, 1)  # has a body, which a HEAD before it had not
+        curl.setopt(pycurl.CUSTOMREQUEST, method)
+
+
 def _header_lines(request: Request, headers: Mapping[str, str]) -> list[str]:
     """Headers as libcurl takes them; raises CloudError for what would be more than headers."""
     lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
     # What is confidential may be in there, so it is not shown.
-    if _CONTROL.search(request.target) or _CONTROL.search("".join(lines)):
+    text = "".join(lines)
+    if _CONTROL.search(request.target) or _CONTROL.search(text):
         raise CloudError(
-            "a header of the request holds a line break or another control character",
+            "a header of the request contains a line break or another control character",
             "check the credentials for stray line breaks",
         )
-    if not "".join(lines).isascii():
+    if not text.isascii():
         raise CloudError(
-            "a header of the request holds a character that HTTP does not have",
+            "a header of the request contains a character that HTTP does not allow",
             "check the credentials and the endpoint",
         )
     lines += _OWN_HEADERS

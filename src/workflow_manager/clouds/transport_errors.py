@@ -14,31 +14,38 @@ _TOO_LARGE = 100
 _UNRESOLVED = frozenset({pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY})
 _CUT_OFF = "unexpected eof"  # OpenSSL's words for a connection that ends without TLS's own farewell
 _BUNDLE = "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR"
-_BETWEEN = "check the network, and what stands between here and the service"
+_BETWEEN = "check the network, proxies and load balancers between this machine and the service"
 _WAY = "check the endpoint, the network and its firewalls, and HTTPS_PROXY and NO_PROXY"
 
 
-def explained(transfer: Transfer, host: str, limit: int, retry_policy: RetryPolicy) -> CloudError:
-    """The error of a transfer from `host` that has failed, and whose body could have `limit` bytes."""
+def explained(
+    transfer: Transfer, host: str, limit: int, retry_policy: RetryPolicy, certificates: str = ""
+) -> CloudError:
+    """The error of a transfer from `host` that has failed, and whose body could have `limit` bytes.
+
+    `certificates` says where the CA comes from if it is not the environment's.
+    """
     code, message = transfer.code, transfer.message
     if code == CLOSED:
         return CloudError(message)
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _late(transfer, host, retry_policy)
     if code in (pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE) or _CUT_OFF in message:
-        return unfinished("broke off" if transfer.chunks else "did not come: the connection was closed")
-    final = _untrusted(code, message, host) or _excessive(code, message, host, limit)
+        return unfinished("broke off" if transfer.chunks else "did not arrive: the connection was closed")
+    final = _untrusted(code, message, host, certificates) or _excessive(code, message, host, limit)
     return final or _failed(transfer, host)
 
 
-def _untrusted(code: int, message: str, host: str) -> CloudError | None:
+def _untrusted(code: int, message: str, host: str, certificates: str) -> CloudError | None:
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
         return CloudError(
             f"the certificate of {host} is not trusted: {message.rpartition(': ')[2]}",
-            f"check the endpoint, the clock, and the CA bundle ({_BUNDLE})",
+            f"check the endpoint, the clock, and the CA bundle ({certificates or _BUNDLE})",
         )
     if code == pycurl.E_SSL_CACERT_BADFILE:
-        return CloudError(f"the CA bundle cannot be read: {message}", f"check {_BUNDLE}")
+        return CloudError(f"the CA bundle cannot be read: {message}", f"check {certificates or _BUNDLE}")
+    if code == pycurl.E_SSL_CERTPROBLEM:
+        return CloudError(f"the client certificate cannot be used: {message}", f"check {certificates}")
     return None
 
 

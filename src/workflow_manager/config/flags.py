@@ -201,7 +201,7 @@ class Flags:
 
     def _unknown(self, token: str, name: str) -> Mistake:
         close = self.suggestion(name)
-        hint = f"there is no such flag; did you mean --{close}?" if close else "there is no such flag"
+        hint = f"unknown flag; did you mean --{close}?" if close else "unknown flag"
         return Mistake(token.partition("=")[0], "", hint)
 
     def twins(self) -> dict[str, str]:

@@ -79,7 +79,7 @@ FLEET = Group(
             "only the instances with these names; separated by commas; * stands for any characters",
             repeatable=True,
         ),
-        Option(SHARD, "only the share I of N of the instances (I/N, from 0/N), or auto", parse=shard),
+        Option(SHARD, "only shard I of N (I/N, starting at 0/N), or auto", parse=shard),
         Option(
             SHARD_COUNT,
             "number of shards for --shard=auto, which takes the index from JOB_COMPLETION_INDEX "
@@ -88,7 +88,7 @@ FLEET = Group(
         ),
         Option(
             SHARD_BY,
-            "what to share out: instance or aggregation",
+            "what to divide among the shards: instance or aggregation",
             BY_INSTANCE,
             flag_types.one_of(BY_INSTANCE, BY_AGGREGATION),
         ),
@@ -101,15 +101,15 @@ SERVED = Group(
         Option(INTERVAL, "time from the start of one pass to the start of the next", "5m", _interval),
         Option(
             INGESTOR_NOTIFICATIONS,
-            "where uploads to the ingestion bucket are announced: pubsub://{project}/{subscription}, "
+            "source of notifications of uploads to the ingestion bucket: pubsub://{project}/{subscription}, "
             "sqs://{region}/{queue}, or watch for a directory",
         ),
-        Option(f"{INGESTOR_NOTIFICATIONS}-identity", "role to receive these notifications with"),
+        Option(f"{INGESTOR_NOTIFICATIONS}-identity", "role to assume for receiving these notifications"),
         Option(
             PEER_NOTIFICATIONS,
-            "where uploads to the peer's validation bucket are announced; see ingestor-notifications",
+            "source of notifications of uploads to the peer's validation bucket; see ingestor-notifications",
         ),
-        Option(f"{PEER_NOTIFICATIONS}-identity", "role to receive these notifications with"),
+        Option(f"{PEER_NOTIFICATIONS}-identity", "role to assume for receiving these notifications"),
         Option(
             STATUS_INTERVAL,
             "time from one survey of the buckets for the status page and its metrics to the next; 0 for none",

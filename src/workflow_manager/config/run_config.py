@@ -138,7 +138,7 @@ def _topic_mistakes(given: Given) -> list[Mistake]:
     topic = given.text("aggregate-tasks-topic")
     if not topic or topic != given.text("intake-tasks-topic"):
         return []
-    problem = "is the topic for intake tasks too; workers of each kind need a topic of their own"
+    problem = "is also the topic for intake tasks; use one topic for each kind of task"
     return [Mistake("--aggregate-tasks-topic", topic, problem)]
 
 

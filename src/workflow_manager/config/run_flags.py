@@ -19,7 +19,9 @@ class Group(NamedTuple):
 
 def _bucket_url(text: str) -> str:
     if not urlsplit(text).scheme or "://" not in text:
-        raise ValueError("not a bucket's URL: s3://{region}/{name}, gs://{name} or file:///{directory}")
+        raise ValueError(
+            "not a valid bucket URL: use s3://{region}/{name}, gs://{name} or file:///{directory}"
+        )
     return text
 
 
@@ -30,14 +32,14 @@ def _gateway_url(text: str) -> str:
     except ValueError:
         good = False  # the port is no number, or too large a one
     if not good or not text.isprintable() or " " in text:
-        raise ValueError("not the URL of a Pushgateway, such as http://pushgateway:9091")
+        raise ValueError("not a valid Pushgateway URL, such as http://pushgateway:9091")
     return parts.geturl()
 
 
 def _lease_duration(text: str) -> timedelta:
     duration = flag_types.positive_duration(text)
     if duration.total_seconds() > LONGEST:
-        raise ValueError("longer than 1h: other runs ignore such a lease, as it looks like a wrong clock's")
+        raise ValueError("must not exceed 1h: other runs ignore longer leases as signs of a wrong clock")
     return duration
 
 
@@ -45,16 +47,16 @@ BUCKET_FLAGS = Group(
     "Buckets",
     (
         Option("ingestor-input", "bucket of ingestion batches", parse=_bucket_url, required=True),
-        Option("ingestor-identity", "role to read the ingestion bucket with"),
+        Option("ingestor-identity", "role to assume for reading the ingestion bucket"),
         Option(
             "own-validation-input",
             "bucket of our own validations, where markers are kept",
             parse=_bucket_url,
             required=True,
         ),
-        Option("own-validation-identity", "role to read and write our own validation bucket with"),
+        Option("own-validation-identity", "role to assume for reading and writing our own validation bucket"),
         Option("peer-validation-input", "bucket of the peer's validations", parse=_bucket_url, required=True),
-        Option("peer-validation-identity", "role to read the peer's validation bucket with"),
+        Option("peer-validation-identity", "role to assume for reading the peer's validation bucket"),
     ),
 )
 _WINDOWS = Group(
@@ -67,12 +69,22 @@ _WINDOWS = Group(
             flag_types.boolean,
             is_switch=True,
         ),
-        Option("intake-max-age", "how far back batches are taken in", "1h", flag_types.non_negative_duration),
+        Option(
+            "intake-max-age",
+            "maximum age of batches to schedule for intake",
+            "1h",
+            flag_types.non_negative_duration,
+        ),
         Option("aggregation-period", "length of an aggregation window", "3h", flag_types.duration),
-        Option("grace-period", "how long a window is left to fill after its end", "1h", flag_types.duration),
+        Option(
+            "grace-period",
+            "how long to wait after a window ends before aggregating it",
+            "1h",
+            flag_types.duration,
+        ),
         Option(
             "aggregation-override-timestamp",
-            "aggregate the window that holds this time (YYYYMMDDHHmm, UTC) instead of the latest due",
+            "aggregate the window that contains this time (YYYYMMDDHHmm, UTC) instead of the latest due one",
             parse=flag_types.minute,
         ),
         Option(
@@ -84,7 +96,7 @@ _WINDOWS = Group(
         ),
         Option(
             "allow-overlapping-windows",
-            "schedule an aggregation even if its window overlaps one that is scheduled already",
+            "schedule an aggregation even if its window overlaps one that is already scheduled",
             "false",
             flag_types.boolean,
             is_switch=True,
@@ -97,12 +109,12 @@ _WINDOWS = Group(
         ),
         Option(
             "now",
-            "evaluate the windows as of this time (RFC 3339) instead of the clock's",
+            "compute the windows for this time (RFC 3339) instead of the current time",
             parse=flag_types.instant,
         ),
         Option(
             "dry-run",
-            "only say what would be done: no side effects",
+            "log what a run would do, without any side effects",
             "false",
             flag_types.boolean,
             is_switch=True,
@@ -112,17 +124,24 @@ _WINDOWS = Group(
 TASK_FLAGS = Group(
     "Task queue",
     (
-        Option("task-queue-kind", "kind of queue that tasks are published to", required=True),
+        Option("task-queue-kind", "kind of queue to publish tasks to", required=True),
         Option("intake-tasks-topic", "topic for intake tasks", required=True),
         Option("aggregate-tasks-topic", "topic for aggregation tasks", required=True),
-        Option("max-enqueue-workers", "most publish requests in flight", "100", flag_types.at_least_one),
+        Option(
+            "max-enqueue-workers",
+            "maximum number of concurrent publish requests",
+            "100",
+            flag_types.at_least_one,
+        ),
     ),
 )
 _WORKERS = Group(
     "Requests to buckets",
     (
-        Option("max-list-workers", "most listings in flight", "24", flag_types.at_least_one),
-        Option("max-marker-workers", "most marker writes in flight", "64", flag_types.at_least_one),
+        Option("max-list-workers", "maximum number of concurrent listings", "24", flag_types.at_least_one),
+        Option(
+            "max-marker-workers", "maximum number of concurrent marker writes", "64", flag_types.at_least_one
+        ),
     ),
 )
 _OUTPUT = Group(
@@ -130,7 +149,7 @@ _OUTPUT = Group(
     (
         Option(
             "push-gateway",
-            "URL of a Prometheus Pushgateway to push metrics to; may have a user and password",
+            "URL of a Prometheus Pushgateway to push metrics to; may contain a user and password",
             parse=_gateway_url,
             secret=True,
         ),
@@ -143,7 +162,7 @@ _OUTPUT = Group(
         ),
         Option(
             "log-level",
-            "least severity to log: debug, info, warning or error",
+            "minimum severity to log: debug, info, warning or error",
             "info",
             flag_types.one_of("debug", "info", "warning", "error"),
         ),
@@ -156,44 +175,48 @@ _OUTPUT = Group(
     ),
 )
 RETRY_FLAGS = Group(
-    "RetryPolicy with services",
+    "Timeouts and retries",
     (
         Option(
-            "connect-timeout", "how long a connection may take to be made", "5s", flag_types.positive_duration
+            "connect-timeout", "timeout for establishing a connection", "5s", flag_types.positive_duration
         ),
-        Option("read-timeout", "how long a service may be silent", "30s", flag_types.positive_duration),
-        Option("request-tries", "most tries of one request", "6", flag_types.at_least_one),
+        Option(
+            "read-timeout", "how long to wait for data from a service", "30s", flag_types.positive_duration
+        ),
+        Option("request-tries", "maximum number of tries per request", "6", flag_types.at_least_one),
         Option(
             "request-timeout",
-            "how long one request may take with all its tries and the pauses between them",
+            "timeout of a request, including all its tries and the pauses between them",
             "2m",
             flag_types.positive_duration,
         ),
     ),
 )
 _SAFETY = Group(
-    "Several runs, and how a run ends",
+    "Concurrent runs and shutdown",
     (
         Option(
             "no-lease",
-            "do not keep other runs on the same buckets from working at the same time",
+            "do not prevent other runs on the same buckets from working at the same time",
             "false",
             flag_types.boolean,
             is_switch=True,
         ),
         Option(
             "lease-duration",
-            "how long a run that was killed keeps others from working; at most 1h",
+            "how long the lease of a killed run blocks other runs; at most 1h",
             "2m",
             _lease_duration,
         ),
         Option(
             "shutdown-grace",
-            "how long what is in flight may take to be finished and marked when a run has to end",
+            "how long to wait at shutdown until the tasks in flight are published and marked",
             "20s",
             flag_types.positive_duration,
         ),
-        Option("run-timeout", "end a run that takes longer, in order", parse=flag_types.positive_duration),
+        Option(
+            "run-timeout", "shut down gracefully if a run takes longer", parse=flag_types.positive_duration
+        ),
     ),
 )
 _PROCESS = Group(
@@ -201,7 +224,7 @@ _PROCESS = Group(
     (
         Option(
             "no-cpu-pinning",
-            "do not keep the threads of a run on one CPU (Linux only)",
+            "do not pin the threads of a run to one CPU (Linux only)",
             "false",
             flag_types.boolean,
             is_switch=True,

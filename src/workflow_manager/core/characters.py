@@ -27,7 +27,7 @@ def name_problem(name: str) -> str | None:
         name.encode()
     except UnicodeEncodeError:  # lone surrogates: bytes of a file name that are not UTF-8
         return "is not UTF-8"
-    return None if _UNSAFE.isdisjoint(name) else "holds a control character or a Unicode noncharacter"
+    return None if _UNSAFE.isdisjoint(name) else "contains a control character or a Unicode noncharacter"
 
 
 def escaped(document: str) -> str:

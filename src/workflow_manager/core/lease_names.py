@@ -2,7 +2,8 @@
 
     task-markers/workflow-manager-lease-{scope}-{until}-{begun}-{run}-{process}-{host}
 
-Times are in seconds since 1970, in twelve digits, so that names are in the order of their ends.
+Times are in seconds since 1970, in twelve digits, so that names are in the order of their ends. The names
+of earlier versions' leases end with the run.
 """
 
 import re
@@ -15,17 +16,22 @@ from workflow_manager.core.names import MARKER_PREFIX
 LONGEST = 3600.0  # seconds that a lease may hold
 SKEW = 30.0  # seconds that the clocks of two machines may be apart
 
-_REST = re.compile(r"([0-9]{12})-([0-9]{12})-([0-9a-f]{1,64})-([0-9]{1,20})-([A-Za-z0-9._-]{1,64})")
+_REST = re.compile(r"([0-9]{12})-([0-9]{12})-([0-9a-f]{1,64})(?:-([0-9]{1,20})-([A-Za-z0-9._-]{1,64}))?")
+_UNKNOWN = "an unknown host"
 _NOT_OF_A_HOST = re.compile("[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """The run that holds a lease: a process on a host. The lease ends at `until`, UTC, unless renewed."""
+    """The run that holds a lease: a process on a host. The lease ends at `until`, UTC, unless renewed.
+
+    `begun` is when the run began.
+    """
 
     host: str
     process: int
     until: datetime
+    begun: datetime
 
 
 class LeaseName(NamedTuple):
@@ -44,7 +50,7 @@ class LeaseName(NamedTuple):
         if match is None:
             return None
         until, begun, run, process, host = match.groups()
-        return cls(int(until), int(begun), run, int(process), host)
+        return cls(int(until), int(begun), run, int(process or 0), host or _UNKNOWN)
 
     def key(self, scope: str) -> str:
         """The lease's name."""
@@ -58,7 +64,9 @@ class LeaseName(NamedTuple):
 
     def holder(self) -> LeaseHolder:
         """Whose it is. Only for a lease that does not hold too long, as no calendar has its end."""
-        return LeaseHolder(self.host, self.process, datetime.fromtimestamp(self.until, UTC))
+        begun = min(self.begun, self.until)  # nobody has checked it
+        until, begun_at = (datetime.fromtimestamp(seconds, UTC) for seconds in (self.until, begun))
+        return LeaseHolder(self.host, self.process, until, begun_at)
 
 
 def lease_prefix(scope: str) -> str:

@@ -17,7 +17,10 @@ from workflow_manager.core.task_messages import AggregationTask, Task
 
 VERSION = 1
 # The most bytes of a marker that are read. 50,000 batches with UUIDs take 2 MB.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 LONGEST_RECORD = 16 * 2**20
+_WHOLE_SECONDS = len("2026-11-23T04:20:00")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # not another one for each record
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,7 @@ class MarkerRecord:
                 {"time": one.time, "trace-id": one.trace_id, "host": one.host, "reason": one.reason}
                 for one in self.again
             ]
-        return (json.dumps(facts, ensure_ascii=False, separators=(",", ":")) + "\n").encode(
-            "utf-8", "backslashreplace"
-        )
+        return f"{_JSON.encode(facts)}\n".encode("utf-8", "backslashreplace")
 
 
 def marker_name(key: str) -> str:
@@ -96,15 +97,15 @@ def marker_name(key: str) -> str:
     return key.removeprefix(MARKER_PREFIX)
 
 
-def record_of(task: Task, trace_id: str, topic: str, time: datetime, writer: Writer) -> MarkerRecord:
-    """The record of a task that the queue has just acknowledged."""
+def record_of(task: Task, trace_id: str, topic: str, time: str, writer: Writer) -> MarkerRecord:
+    """The record of a task that the queue has just acknowledged; `time` is as `timestamp` has it."""
     batches = task.batches if isinstance(task, AggregationTask) else None
-    return MarkerRecord(marker_name(task.marker), trace_id, timestamp(time), topic, writer, batches)
+    return MarkerRecord(marker_name(task.marker), trace_id, time, topic, writer, batches)
 
 
 def timestamp(time: datetime) -> str:
     """A UTC time in the format of records: `2026-11-23T04:20:00Z`."""
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{time.isoformat()[:_WHOLE_SECONDS]}Z"  # strftime takes three times as long
 
 
 def parse_record(key: str, content: bytes) -> MarkerRecord:

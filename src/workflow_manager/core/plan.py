@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from workflow_manager.core.names import Batch, intake_marker
+from workflow_manager.core.names import Batch, with_intake_markers
 from workflow_manager.core.task_messages import AggregationTask, IntakeTask
 from workflow_manager.core.windows import Window
 
@@ -12,8 +12,8 @@ from workflow_manager.core.windows import Window
 class Skip(StrEnum):
     """Why a task is not scheduled."""
 
-    MARKER = "its marker exists: it has been scheduled before"
-    REPEATED = "it has been scheduled again for this reason"
+    MARKER = "already scheduled (its marker exists)"
+    REPEATED = "already scheduled again for this reason"
     NO_BATCHES = "no batch is ready in both the ingestion and the peer validation bucket"
 
 
@@ -33,9 +33,8 @@ class IntakePlan:
 def plan_intake(aggregation: str, ready: Iterable[Batch], markers: Collection[str]) -> IntakePlan:
     """Every ready batch that has no marker is due. `markers` are keys, and may hold others' too."""
     plan = IntakePlan(aggregation)
-    for batch in ready:
-        marked = intake_marker(aggregation, batch) in markers
-        (plan.marked if marked else plan.due).append(batch)
+    for batch, marker in with_intake_markers(aggregation, ready):
+        (plan.marked if marker in markers else plan.due).append(batch)
     return plan
 
 

@@ -41,6 +41,45 @@ FIGURES = tuple(figure.name for figure in fields(Figures))
 FOUND = FIGURES[: FIGURES.index("malformed_objects_found")]
 
 
+class StageName(StrEnum):
+    """The stages of a run that wait for other services: list and decide, publish, mark."""
+
+    LIST = "list"
+    PUBLISH = "publish"
+    MARK = "mark"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTimes:
+    """Batch times of one aggregation in the intake window (`YYYY/MM/DD/HH/MM`, UTC), or empty.
+
+    `newest` is that of the newest ready batch, `oldest_unscheduled` of the oldest one whose intake is due
+    but failed, was not marked, or is left for the next run.
+    """
+
+    newest: str = ""
+    oldest_unscheduled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """Requests to a bucket. `retries` counts those that repeat a failed one; bytes are of bodies."""
+
+    requests: int = 0
+    retries: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+    def minus(self, earlier: "Transfers") -> "Transfers":
+        """What was added since."""
+        return Transfers(
+            self.requests - earlier.requests,
+            self.retries - earlier.retries,
+            self.sent_bytes - earlier.sent_bytes,
+            self.received_bytes - earlier.received_bytes,
+        )
+
+
 class Kind(StrEnum):
     """What failed.
 
@@ -69,11 +108,14 @@ class Failure:
 class RunReport:
     """The outcome of a run.
 
-    `failures` holds the first of them for people to read, `failed` says how many of each
-    kind there were. `stopped` is why the run ended before everything was looked at, if it did;
-    `interrupted` says that it was told to, by a signal, and did not stop for a failure.
-    `superseded_by` is who holds the lease, if that is another run: everything was left to it. Of very many
-    aggregations, those of which all figures are 0 are not in `figures`; `unnamed` says how many.
+    `failures` contains the first failures, for people to read; `failed` counts all of them by kind.
+    `stopped` is the reason why the run ended early, if it did; `interrupted` says that this was a signal
+    and not a failure. `superseded_by` is the holder of the lease if another run holds it: this run then
+    schedules nothing. `queue_full` is why the queue took no more tasks, if it did: the next run takes those,
+    and it is no failure. Of very many aggregations, those whose figures are all 0 are not in `figures`;
+    `unnamed` is their number. `batch_times` are by aggregation. `stage_seconds` is the time from the start of
+    a stage's first call to the end of its last. `transfers` are by bucket (`ingestion`, `own`, `peer`) and
+    operation.
     """
 
     dry_run: bool
@@ -85,6 +127,10 @@ class RunReport:
     interrupted: bool = False
     superseded_by: LeaseHolder | None = None
     unnamed: int = 0
+    batch_times: Mapping[str, BatchTimes] = field(default_factory=dict)
+    stage_seconds: Mapping[StageName, float] = field(default_factory=dict)
+    transfers: Mapping[str, Mapping[str, Transfers]] = field(default_factory=dict)
+    queue_full: str = ""
 
     @property
     def superseded(self) -> bool:
@@ -103,7 +149,7 @@ class RunReport:
 
     @property
     def succeeded(self) -> bool:
-        """Whether everything that was due has been published and marked."""
+        """Whether everything that was due has been published and marked, as far as the queue takes it."""
         return not self.failure_count and not self.stopped
 
     @property

@@ -34,7 +34,7 @@ MARKER: dict[str, Any] = {
     "properties": {
         "version": {"const": VERSION},
         "marker": {"type": "string", "description": "the marker's name without `task-markers/`"},
-        "trace-id": _TRACE | {"description": "of the task's first message"},
+        "trace-id": _TRACE | {"description": "trace ID of the task's first message"},
         "time": _STAMP | {"description": "when the marker was first written, UTC"},
         "topic": {"type": "string", "description": "where the task was published"},
         "writer": {

@@ -61,6 +61,9 @@ class AggregationTask:
 
 Task = IntakeTask | AggregationTask
 
+# json.dumps would make another encoder for each message.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 _INTAKE_FIELDS = {"trace-id": str, "aggregation-id": str, "batch-id": str, "date": str}
 _AGGREGATION_FIELDS = {
     "trace-id": str,
@@ -86,4 +89,4 @@ def aggregation_of(body: bytes) -> str | None:
 
 
 def _encode(body: Mapping[str, object]) -> bytes:
-    return escaped(json.dumps(body, ensure_ascii=False, separators=(",", ":"))).encode()
+    return escaped(_JSON.encode(body)).encode()

@@ -42,7 +42,7 @@ REASONS = {
     WindowState.IN_GRACE: "it has ended, but its grace period has not",
     WindowState.DUE: "it has ended and has no marker, so the next run schedules it",
     WindowState.SCHEDULED: "its marker exists",
-    WindowState.MISSED: "it has ended and has no marker, but runs no longer check it",
+    WindowState.MISSED: "it has ended and has no marker, and runs no longer check it",
     WindowState.WAITING: "the peer has not validated any of its batches",
     WindowState.EMPTY: "it has no ready batches",
 }

@@ -36,7 +36,7 @@ class WatchedDirectory:
     def open(cls, url: str, settings: Settings) -> Self:
         """See NotificationSource."""
         if settings.identity:
-            raise ConfigError([Mistake("", "", "a directory has no identities: leave the identity out")])
+            raise ConfigError([Mistake("", "", "directories do not use an identity: omit it")])
         if find_spec("watchfiles") is None:
             raise MissingExtraError("watch", "serve", "watchfiles")
         return cls(url, _path(url))

@@ -92,7 +92,7 @@ class SqsNotifications:
                 owner = {"QueueOwnerAWSAccountId": self._account} if self._account else {}
                 answer = self._ask("GetQueueUrl", QueueName=self._name, **owner)
                 if (found := _QUEUE_URL.search(answer)) is None:
-                    raise unfinished("has no URL of a queue in it")
+                    raise unfinished("contains no queue URL")
                 self._found = aws.unescape(found[1])
             return self._found
 

@@ -44,7 +44,7 @@ class PubSubNotifications:
         """See NotificationSource."""
         require("pubsub://", "gcp", "google.auth", "pycurl")
         if settings.identity:
-            raise ConfigError([Mistake("", "", "pubsub:// has no identities: leave the identity out")])
+            raise ConfigError([Mistake("", "", "pubsub:// does not use an identity: omit it")])
         match = _URL.fullmatch(url)
         if match is None:
             raise ConfigError([Mistake("", "", "not a subscription: pubsub://{project}/{subscription}")])

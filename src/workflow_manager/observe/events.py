@@ -30,7 +30,7 @@ from workflow_manager.observe.wording import (
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """A run has begun; these are its windows."""
+    """A run started, with these windows."""
 
     name: ClassVar[str] = "run.started"
     intake: Window
@@ -51,7 +51,7 @@ class TaskEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class TaskScheduled(TaskEvent):
-    """The queue has acknowledged a task's message."""
+    """The queue acknowledged a task's message."""
 
     name: ClassVar[str] = "task.scheduled"
     topic: str
@@ -64,7 +64,7 @@ class TaskScheduled(TaskEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskWouldBeScheduled(TaskEvent):
-    """A dry run would have published this task, and written its marker."""
+    """A dry run would have published this task and written its marker."""
 
     name: ClassVar[str] = "task.would_be_scheduled"
     topic: str
@@ -76,7 +76,7 @@ class TaskWouldBeScheduled(TaskEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed(TaskEvent):
-    """A task was not published; the next run will try again."""
+    """A task was not published; the next run tries again."""
 
     name: ClassVar[str] = "task.failed"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -103,7 +103,7 @@ class MarkerFailed(TaskEvent):
 
 @dataclass(frozen=True, slots=True)
 class IntakeSkipped(Event):
-    """Ready batches of one hour were left out, all for the same reason."""
+    """Ready batches of one hour were skipped, all for the same reason."""
 
     name: ClassVar[str] = "intake.skipped"
     usual: ClassVar[Severity] = Severity.DEBUG
@@ -135,7 +135,7 @@ class AggregationSkipped(Event):
 
 @dataclass(frozen=True, slots=True)
 class AggregationOverlaps(TaskEvent):
-    """An aggregation was not scheduled: its window overlaps another whose aggregation is."""
+    """An aggregation was not scheduled because its window overlaps one that is already scheduled."""
 
     name: ClassVar[str] = "aggregation.overlaps"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -152,7 +152,7 @@ class AggregationOverlaps(TaskEvent):
 
 @dataclass(frozen=True, slots=True)
 class PartFailed(Event):
-    """Something could not be read; what it leaves undone is said. The rest goes on."""
+    """Something could not be read; the message says what is not done as a result. The rest continues."""
 
     name: ClassVar[str] = "part.failed"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -168,7 +168,7 @@ class PartFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class BucketGivenUp(Event):
-    """A bucket has done nothing but fail, and is not asked again in this run."""
+    """The circuit breaker of a bucket opened: all requests failed, and the run sends no more."""
 
     name: ClassVar[str] = "bucket.given_up"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -177,12 +177,12 @@ class BucketGivenUp(Event):
 
     @property
     def message(self) -> str:
-        return f"{self.bucket} is not asked again in this run: {self.error}"
+        return f"{self.bucket} is not used for the rest of this run: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The run is over. ERROR if it failed, WARNING if a signal ended it or another run holds the lease."""
+    """The run ended. ERROR if it failed, WARNING if a signal stopped it or another run holds the lease."""
 
     name: ClassVar[str] = "run.finished"
     report: RunReport
@@ -208,7 +208,7 @@ class RunFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class MetricsBounded(Event):
-    """There are more aggregations than may become labels; the rest are summed up in the metrics."""
+    """There are more aggregations than label values; the metrics have the sums of the others."""
 
     name: ClassVar[str] = "metrics.bounded"
     usual: ClassVar[Severity] = Severity.WARNING

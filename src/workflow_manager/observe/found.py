@@ -13,7 +13,7 @@ from workflow_manager.observe.wording import as_fields, counted, only, parts_of,
 
 @dataclass(frozen=True, slots=True)
 class AggregationsFound(Event):
-    """The ingestion bucket has been asked for its aggregations."""
+    """The aggregations in the ingestion bucket were listed."""
 
     name: ClassVar[str] = "aggregations.found"
     count: int
@@ -25,7 +25,7 @@ class AggregationsFound(Event):
 
 @dataclass(frozen=True, slots=True)
 class ObjectsMalformed(Event):
-    """Objects with names that no batch can have were skipped; the first of them are named."""
+    """Objects with malformed names were skipped; the first ones are listed."""
 
     name: ClassVar[str] = "objects.malformed"
     usual: ClassVar[Severity] = Severity.WARNING
@@ -54,7 +54,7 @@ class ObjectsMalformed(Event):
 
 @dataclass(frozen=True, slots=True)
 class AggregationsNone(Event):
-    """The ingestion bucket holds no aggregation: is it the right one? The other two are tried as well."""
+    """The ingestion bucket contains no aggregation; it may be the wrong one. The others are tried as well."""
 
     name: ClassVar[str] = "aggregations.none"
     usual: ClassVar[Severity] = Severity.WARNING
@@ -70,7 +70,7 @@ class AggregationsNone(Event):
 
 @dataclass(frozen=True, slots=True)
 class BatchIncomplete(Event):
-    """A batch, or a peer's validation of one, lacks an object; those that it has are named."""
+    """A batch, or a peer's validation of one, lacks an object; the existing ones are listed."""
 
     name: ClassVar[str] = "batch.incomplete"
     usual: ClassVar[Severity] = Severity.DEBUG
@@ -99,7 +99,7 @@ class BatchIncomplete(Event):
 
 @dataclass(frozen=True, slots=True)
 class AggregationRead(Event):
-    """What was found of one aggregation, in all three buckets. DEBUG if there was nothing."""
+    """The counts of one aggregation in all three buckets. DEBUG if nothing was found."""
 
     name: ClassVar[str] = "aggregation.read"
     aggregation: str

@@ -10,7 +10,7 @@ from workflow_manager.observe.wording import counted, quote, span
 
 @dataclass(frozen=True, slots=True)
 class BatchesLeftOut(Event):
-    """A scheduled window has ready and validated batches that its task did not name; one is the example."""
+    """A scheduled window has ready and validated batches that its task did not name; with an example."""
 
     name: ClassVar[str] = "aggregation.batches_left_out"
     usual: ClassVar[Severity] = Severity.WARNING
@@ -29,7 +29,7 @@ class BatchesLeftOut(Event):
 
 @dataclass(frozen=True, slots=True)
 class MarkersUnreadable(Event):
-    """Markers exist but must not be read, so batches that were left out cannot be found. Once per run."""
+    """Markers exist but may not be read, so left-out batches cannot be found. Once per run."""
 
     name: ClassVar[str] = "markers.unreadable"
     usual: ClassVar[Severity] = Severity.WARNING

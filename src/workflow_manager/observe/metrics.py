@@ -1,7 +1,7 @@
-"""A run's figures as Prometheus gauges: pushed to a Pushgateway, or written to a file."""
+"""Samples in Prometheus' formats: pushed to a Pushgateway, written to a file, or as a registry."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
@@ -11,85 +11,66 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
-from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway, write_to_textfile
+from prometheus_client import CollectorRegistry, Metric, pushadd_to_gateway, write_to_textfile
 from prometheus_client.exposition import basic_auth_handler, default_handler
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
-from workflow_manager.core.report import FIGURES, Figures, Kind, RunReport
 from workflow_manager.errors import MetricsError
+from workflow_manager.observe.metric_definitions import ALL, Definition
+from workflow_manager.observe.samples import Histogram, Samples
 
 JOB = "workflow-manager"
-PREFIX = "workflow_manager_"
-LAST_SUCCESS = f"{PREFIX}last_success_seconds"
-LAST_FAILURE = f"{PREFIX}last_failure_seconds"
-RUNTIME = f"{PREFIX}runtime_seconds"
-FAILURES = f"{PREFIX}failures"
-OTHERS = "(others)"
-# Others name the aggregations, and each name makes a time series of every gauge.
-MOST_AGGREGATIONS = 1000
 TIMEOUT = 10.0  # seconds that a Pushgateway gets to answer
 
-ABOUT = {
-    "ingestions_found": "ready batches in the intake window",
-    "incomplete_ingestions_found": "incomplete batches in the intake window",
-    "aggregate_ingestions_found": "ready batches in the aggregation window",
-    "aggregate_incomplete_ingestions_found": "incomplete batches in the aggregation window",
-    "peer_validations_found": "ready peer validations in the aggregation window",
-    "incomplete_peer_validations_found": "incomplete peer validations in the aggregation window",
-    "aggregate_ingestions_missing_peer_validation": (
-        "ready batches in the aggregation window without a ready peer validation"
-    ),
-    "malformed_objects_found": "objects skipped because no batch can have such a name",
-    "intake_tasks_scheduled": "intake tasks that the queue acknowledged",
-    "intake_tasks_skipped_due_to_marker": "intake tasks not scheduled because their marker exists",
-    "intake_tasks_failed": "intake tasks that could not be published, or not be marked",
-    "intake_tasks_left": "intake tasks not tried because the run stopped early; left for the next run",
-    "aggregation_tasks_scheduled": "aggregation tasks that the queue acknowledged",
-    "aggregation_tasks_skipped_due_to_marker": "aggregation tasks not scheduled because their marker exists",
-    "aggregation_tasks_failed": "aggregation tasks that could not be decided, published or marked",
-    "aggregation_tasks_left": (
-        "aggregation tasks not decided or not tried because the run stopped early; left for the next run"
-    ),
-    "number_of_batches_in_aggregation": "batches in the aggregation task that was scheduled",
-    "aggregate_batches_left_out": (
-        "ready and validated batches that the task of an already scheduled window did not name"
-    ),
-}
-RUN_GAUGES = {
-    LAST_SUCCESS: "when a run last ended without failure, in seconds since 1970",
-    LAST_FAILURE: "when a run last ended with a failure, in seconds since 1970",
-    RUNTIME: "how long the last run without failure took, in seconds",
-}
+
+class _Families(Collector):
+    """The samples as prometheus_client takes them, with these labels besides their own."""
+
+    def __init__(self, samples: Samples, labels: Mapping[str, str]) -> None:
+        self._samples = samples
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        for definition, samples in self._samples.by_metric.items():
+            family = Metric(definition.name, definition.help, definition.type.value)
+            for own, value in samples:
+                labels = {**self._labels, **own}
+                if isinstance(value, Histogram):
+                    for bound, count in value.buckets:
+                        family.add_sample(f"{definition.name}_bucket", {**labels, "le": bound}, count)
+                    family.add_sample(f"{definition.name}_count", labels, value.buckets[-1][1])
+                    family.add_sample(f"{definition.name}_sum", labels, value.sum)
+                else:
+                    family.add_sample(definition.exposed_name, labels, value)
+            yield family
 
 
-def bounded(figures: Mapping[str, Figures]) -> dict[str, Figures]:
-    """The figures of as many aggregations as may become labels; those of the rest summed up as `OTHERS`.
+def registry(samples: Samples, labels: Mapping[str, str] | None = None) -> CollectorRegistry:
+    """The samples as a registry, with these labels besides their own."""
+    made = CollectorRegistry()
+    made.register(_Families(samples, labels or {}))
+    return made
 
-    Those with the most ready batches are kept, as names alone cost nothing to make up.
+
+def push(samples: Samples, gateway: str, grouping: Mapping[str, str]) -> None:
+    """Add the samples to the group of a Pushgateway; metrics that they do not name stay.
+
+    Raises MetricsError.
     """
-    if len(figures) <= MOST_AGGREGATIONS:
-        return dict(figures)
-    ranked = sorted(figures, key=lambda name: (-figures[name].ingestions_found, name))
-    kept = {name: figures[name] for name in ranked[:MOST_AGGREGATIONS]}
-    others = kept[OTHERS] = Figures()
-    for name in ranked[MOST_AGGREGATIONS:]:
-        others.add(figures[name])
-    return kept
-
-
-def push(report: RunReport, ended: float, gateway: str, grouping: Mapping[str, str]) -> None:
-    """Add the figures to the group of a Pushgateway; gauges that they do not name stay.
-
-    `ended` is in seconds since 1970. Raises MetricsError.
-    """
-    registry = _registry(report, _outcome(report, ended), {})
     place, credentials = _split(gateway)
     handler = default_handler
     if credentials:
         handler = partial(basic_auth_handler, username=credentials[0], password=credentials[1])
     try:
         pushadd_to_gateway(
-            place, job=JOB, registry=registry, grouping_key=dict(grouping), timeout=TIMEOUT, handler=handler
+            place,
+            job=JOB,
+            registry=registry(samples),
+            grouping_key=dict(grouping),
+            timeout=TIMEOUT,
+            handler=handler,
         )
     except (OSError, ValueError, HTTPException) as error:
         raise MetricsError(
@@ -143,58 +124,38 @@ def _cause(error: Exception) -> str:
     return str(error.reason if type(error) is URLError else error)
 
 
-def write(report: RunReport, ended: float, path: Path, labels: Mapping[str, str]) -> None:
-    """Write the figures to a file, at once or not at all; see `push`.
+def write(samples: Samples, path: Path, labels: Mapping[str, str]) -> None:
+    """Write the samples to a file, at once or not at all, with these labels besides their own.
 
-    As on a Pushgateway, a failed run keeps the file's last success and its run time,
-    and a successful one keeps the last failure. Raises MetricsError.
+    As on a Pushgateway, metrics of the file that they do not name stay: of a run that fails, the last
+    success; of `run` and `status`, those of the other. Raises MetricsError.
     """
-    outcome = _previous(path) | _outcome(report, ended)
+    merged = Samples()
+    merged.by_metric = {**_previous(path, labels), **samples.by_metric}
     try:
-        write_to_textfile(str(path), _registry(report, outcome, labels))
+        write_to_textfile(str(path), registry(merged, labels))
     except (OSError, ValueError) as error:
         raise MetricsError(
             "write metrics to", str(path), str(error), "tasks are not affected; check --metrics-file"
         ) from error
 
 
-def _outcome(report: RunReport, ended: float) -> dict[str, float]:
-    """The gauges of a run's end; of one that a signal ended without any failure, none."""
-    if report.succeeded:
-        return {LAST_SUCCESS: ended, RUNTIME: report.runtime_seconds}
-    return {LAST_FAILURE: ended} if report.failure_count else {}
-
-
-def _registry(
-    report: RunReport, outcome: Mapping[str, float], labels: Mapping[str, str]
-) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    by_aggregation = bounded(report.figures)
-    for name in FIGURES:
-        gauge = Gauge(PREFIX + name, ABOUT[name], [*labels, "aggregation_id"], registry=registry)
-        for aggregation, figures in by_aggregation.items():
-            gauge.labels(*labels.values(), aggregation).set(getattr(figures, name))
-    failures = Gauge(FAILURES, "failures of the last run", [*labels, "kind"], registry=registry)
-    for kind in Kind:  # all of them, so that none of an earlier run stays
-        failures.labels(*labels.values(), kind.value).set(report.failed.get(kind, 0))
-    for name, value in outcome.items():
-        gauge = Gauge(name, RUN_GAUGES[name], list(labels), registry=registry)
-        (gauge.labels(*labels.values()) if labels else gauge).set(value)
-    return registry
-
-
-def _previous(path: Path) -> dict[str, float]:
-    """The outcome gauges of an earlier run's file, if there is one."""
+def _previous(
+    path: Path, labels: Mapping[str, str]
+) -> dict[Definition, list[tuple[Mapping[str, str], float | Histogram]]]:
+    """What a file has of our metrics, if there is one. Constant labels may have changed since."""
+    known = {definition.exposed_name: definition for definition in ALL}
+    found = Samples()
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no regular file")  # noqa: TRY301 (told as the others are)
+            raise OSError("it is not a regular file")  # noqa: TRY301 (told as the others are)
         text = path.read_text("utf-8") if path.exists() else ""
-        return {
-            sample.name: sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name in RUN_GAUGES
-        }
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if (definition := known.get(sample.name)) is not None:
+                    own = {name: sample.labels.get(name, "") for name in definition.labels}
+                    found.add(definition, sample.value, {**labels, **own})
     except (OSError, ValueError) as error:
         advice = "tasks are not affected; delete the file if it is damaged, or correct --metrics-file"
         raise MetricsError("read the metrics of the run before in", str(path), str(error), advice) from error
+    return found.by_metric

@@ -9,7 +9,7 @@ from workflow_manager.observe.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class ServiceStarted(Event):
-    """The process has begun to work on its instances."""
+    """The process started to work on its instances."""
 
     name: ClassVar[str] = "service.started"
     instances: int
@@ -24,7 +24,7 @@ class ServiceStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServiceStopping(Event):
-    """The process starts no more passes, and waits for those under way."""
+    """The process starts no more passes and waits for those in progress."""
 
     name: ClassVar[str] = "service.stopping"
     reason: str
@@ -36,7 +36,7 @@ class ServiceStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServiceStopped(Event):
-    """The process has shut down; ERROR if passes had not ended within the grace."""
+    """The process shut down. ERROR if passes did not end within the grace period."""
 
     name: ClassVar[str] = "service.stopped"
     in_time: bool
@@ -55,7 +55,7 @@ class ServiceStopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationReloaded(Event):
-    """The file of instances was read again, and is used from now on."""
+    """The file of instances was reloaded."""
 
     name: ClassVar[str] = "configuration.reloaded"
     instances: int
@@ -67,7 +67,7 @@ class ConfigurationReloaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationRefused(Event):
-    """The file of instances was read again and has a mistake; the configuration before it stays in use."""
+    """The file of instances was reloaded and has a mistake; the previous configuration remains in use."""
 
     name: ClassVar[str] = "configuration.refused"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -80,7 +80,7 @@ class ConfigurationRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class SourceFailed(Event):
-    """Notifications could not be received or acknowledged; it is tried again. Regular passes go on."""
+    """Notifications could not be received or acknowledged, which is retried. Regular passes continue."""
 
     name: ClassVar[str] = "notifications.failed"
     usual: ClassVar[Severity] = Severity.WARNING
@@ -106,7 +106,7 @@ class SourceRecovered(Event):
 
 @dataclass(frozen=True, slots=True)
 class PassCrashed(Event):
-    """A pass ended by an error that nobody foresaw; it is tried again."""
+    """A pass ended with an unexpected error; it is retried."""
 
     name: ClassVar[str] = "pass.crashed"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -134,7 +134,7 @@ class SurveyFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class PageFailed(Event):
-    """A page of the HTTP server could not be made."""
+    """The HTTP server could not generate a page."""
 
     name: ClassVar[str] = "page.failed"
     usual: ClassVar[Severity] = Severity.ERROR

@@ -10,7 +10,7 @@ from workflow_manager.observe.wording import moment, quote, tasks
 
 @dataclass(frozen=True, slots=True)
 class RunStopping(Event):
-    """The run starts nothing new; what is in flight is finished and marked. WARNING for a signal."""
+    """The run stops early; tasks in flight are finished and marked. WARNING for a signal."""
 
     name: ClassVar[str] = "run.stopping"
     usual: ClassVar[Severity] = Severity.ERROR
@@ -29,7 +29,7 @@ class RunStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunGivenUp(Event):
-    """What was in flight has not ended within the grace, and the process ends without it.
+    """Requests in flight did not finish within the grace period; the process exits anyway.
 
     A WARNING if a signal began the end.
     """
@@ -46,12 +46,15 @@ class RunGivenUp(Event):
 
     @property
     def message(self) -> str:
-        return f"requests in flight have not ended within {self.grace}; what they publish may be repeated"
+        return (
+            f"requests in flight have not ended within {self.grace}; "
+            "tasks that they publish may be published again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RunSuperseded(Event):
-    """Another run holds the lease on the same buckets, and everything is left to it."""
+    """Another run holds the lease on the same buckets; this run schedules nothing."""
 
     name: ClassVar[str] = "run.superseded"
     usual: ClassVar[Severity] = Severity.WARNING
@@ -63,13 +66,14 @@ class RunSuperseded(Event):
     def message(self) -> str:
         return (
             f"another run holds the lease: process {self.process} on {self.host}, until {moment(self.until)}"
-            " unless it renews it; everything is left to that run. If it was killed, its lease ends by itself"
+            " unless it renews it; this run schedules nothing."
+            " If the other run was killed, its lease expires by itself"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseIgnored(Event):
-    """An object is named like a lease, but no lease can be so; the run goes on as if it was not there."""
+    """An object is named like a lease but is not a valid one; the run ignores it."""
 
     name: ClassVar[str] = "lease.ignored"
     usual: ClassVar[Severity] = Severity.WARNING
@@ -84,7 +88,7 @@ class LeaseIgnored(Event):
 
 @dataclass(frozen=True, slots=True)
 class TasksLeft(Event):
-    """Due tasks were not tried, because the run stopped early; they are left for the next run."""
+    """Due tasks are left for the next run, because this one stopped early or the queue takes no more."""
 
     name: ClassVar[str] = "tasks.left"
     usual: ClassVar[Severity] = Severity.WARNING

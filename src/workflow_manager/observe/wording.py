@@ -36,8 +36,8 @@ def describe(task: Task) -> str:
 def overlap(marked: Window) -> str:
     """Why a window that overlaps `marked` is not aggregated, and what to do."""
     return (
-        f"the window {span(marked)} overlaps it and is scheduled already, so that batches would be summed"
-        " twice; restore --aggregation-period, or give --allow-overlapping-windows"
+        f"the window {span(marked)} overlaps it and is already scheduled, so batches would be summed"
+        " twice; restore --aggregation-period, or set --allow-overlapping-windows"
     )
 
 
@@ -105,7 +105,7 @@ def parts_of(parts: int) -> list[str]:
 def only(parts: int) -> str:
     """The objects that an incomplete batch has, for people."""
     named = " and ".join(name for name in parts_of(parts & Part.ALL))
-    return f"only its {named}" if named else "only an object that is none of the three"
+    return f"only its {named}" if named else "only an unknown object"
 
 
 def counted(count: int, what: str) -> str:

@@ -29,6 +29,11 @@ class TaskSink(Protocol):
         """Wait until all of them are done with."""
         ...
 
+    @property
+    def seconds(self) -> float:
+        """From the first request to the end of the last; see Stage."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
@@ -56,7 +61,7 @@ class RunContext:
         try:
             holder = self.permission.holder()
         except Exception as error:  # noqa: BLE001 (whatever it is, nothing may be scheduled without a lease)
-            self.ledger.stop(f"the lease could not be taken: {explain(error)}", Kind.LEASE)
+            self.ledger.stop(f"could not acquire the lease: {explain(error)}", Kind.LEASE)
             return False
         if holder is not None:
             self.ledger.leave_to_another(holder)

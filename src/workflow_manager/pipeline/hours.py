@@ -103,6 +103,8 @@ class HoursReader:
             ingestions_found=len(found.ready),
             incomplete_ingestions_found=len(found.incomplete),
         )
+        if found.ready:
+            context.ledger.found(self._id, found.ready[-1].time)
         if not found.ready or self._markers is None:
             return
         try:

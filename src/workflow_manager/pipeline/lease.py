@@ -183,14 +183,14 @@ class Lease:
             for key in page:
                 name = LeaseName.parse(key, self._scope)
                 if name is None or name.holds_too_long(now):
-                    self._ignore(key, "its name is not a lease's" if name is None else "")
+                    self._ignore(key, "its name is not a valid lease name" if name is None else "")
                 elif name.run != self._run:
                     yield name
 
     def _ignore(self, key: str, problem: str) -> None:
         """Say that an object is no lease that could be honoured: once, however often it is seen."""
         problem = problem or (
-            "it ends more than 1 h from now, which no lease does; check the machines' clocks"
+            "it expires more than 1 h from now, which no valid lease does; check the clocks of the machines"
         )
         if key not in self._ignored:
             self._ignored.add(key)

@@ -4,8 +4,8 @@ import threading
 from dataclasses import replace
 
 from workflow_manager.core.lease_names import LeaseHolder
-from workflow_manager.core.report import Failure, Figures, Kind, RunReport
-from workflow_manager.core.task_messages import AggregationTask, Task
+from workflow_manager.core.report import BatchTimes, Failure, Figures, Kind, RunReport, StageName
+from workflow_manager.core.task_messages import AggregationTask, IntakeTask, Task
 from workflow_manager.observe.stop_events import RunStopping, RunSuperseded
 from workflow_manager.ports import Observer
 
@@ -33,6 +33,10 @@ class Ledger:
         self._stopped = ""
         self._interrupted = False
         self._superseded_by: LeaseHolder | None = None
+        self._newest: dict[str, str] = {}
+        self._oldest_unscheduled: dict[str, str] = {}
+        self._stage_seconds: dict[StageName, float] = {}
+        self._queue_full = ""
 
     def begin(self, aggregation: str) -> None:
         """An aggregation was found. Of very many, those with nothing to tell are counted, and not named."""
@@ -55,6 +59,16 @@ class Ledger:
         with self._lock:
             return replace(self._figures.get(aggregation, _NONE))
 
+    def found(self, aggregation: str, newest: str) -> None:
+        """There is a ready batch of this time in the intake window."""
+        with self._lock:
+            self._newest[aggregation] = max(self._newest.get(aggregation, ""), newest)
+
+    def took(self, stage: StageName, seconds: float) -> None:
+        """A stage has ended."""
+        with self._lock:
+            self._stage_seconds[stage] = seconds
+
     def scheduled(self, task: Task) -> None:
         """The queue has acknowledged a task, or would have in a dry run."""
         if isinstance(task, AggregationTask):
@@ -71,6 +85,7 @@ class Ledger:
             self.add(task.aggregation, aggregation_tasks_failed=1)
         else:
             self.add(task.aggregation, intake_tasks_failed=1)
+            self._unscheduled(task)
         self.fail(task.aggregation, kind, message)
 
     def fail(self, aggregation: str, kind: Kind, message: str) -> None:
@@ -86,6 +101,18 @@ class Ledger:
             self.add(task.aggregation, aggregation_tasks_left=1)
         else:
             self.add(task.aggregation, intake_tasks_left=1)
+            self._unscheduled(task)
+
+    def _unscheduled(self, task: IntakeTask) -> None:
+        with self._lock:
+            oldest = self._oldest_unscheduled.get(task.aggregation) or task.batch.time
+            self._oldest_unscheduled[task.aggregation] = min(oldest, task.batch.time)
+
+    def leave_to_queue(self, task: Task, reason: str) -> None:
+        """The queue takes no more for now, which is no failure; the next run tries this task again."""
+        self.leave(task)
+        with self._lock:
+            self._queue_full = self._queue_full or reason
 
     def stop(self, reason: str, failure: Kind | None = None) -> None:
         """Start nothing new from now on; what is in flight is finished. The first reason stays.
@@ -146,4 +173,10 @@ class Ledger:
                 superseded_by=self._superseded_by,
                 # Malformed aggregations have figures without a name, and were not begun.
                 unnamed=self._found - len(self._figures.keys() - {""}),
+                batch_times={
+                    name: BatchTimes(self._newest.get(name, ""), self._oldest_unscheduled.get(name, ""))
+                    for name in sorted(self._newest.keys() | self._oldest_unscheduled.keys())
+                },
+                stage_seconds=dict(self._stage_seconds),
+                queue_full=self._queue_full,
             )

@@ -22,10 +22,10 @@ class MessageLimits:
         if size <= limit:
             return None
         if not isinstance(self._queue, TopicLimited):
-            return _too_large(task, size, f"the queue takes at most {limit}", _shorter(task))
+            return _too_large(task, size, f"the queue accepts at most {limit}", _shorter(task))
         found = self._of_topic(self._queue, topic)
         if isinstance(found, QueueError):
-            cause = f"the queue takes {limit} unless the topic is set to take more: {found}"
+            cause = f"the queue accepts {limit} unless the topic allows more: {found}"
             return _too_large(task, size, cause, _shorter(task))
         if size <= found.message_bytes:
             return None
@@ -59,5 +59,5 @@ def _too_large(task: Task, size: int, cause: str, advice: str) -> MessageTooLarg
 
 def _shorter(task: Task) -> str:
     if isinstance(task, AggregationTask):
-        return "aggregate shorter windows: lower --aggregation-period, on both processors alike"
+        return "aggregate shorter windows: lower --aggregation-period on both processors"
     return "the names of the aggregation and the batch are too long for this queue"

@@ -8,11 +8,11 @@ from typing import Protocol, TypeVar
 
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import IntakeTask, Task
-from workflow_manager.errors import QueueError, explain
+from workflow_manager.errors import QueueError, QueueFullError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.pipeline.mark import MarkerWriter
+from workflow_manager.pipeline.mark import Acknowledged, MarkerWriter
 from workflow_manager.pipeline.message_limits import MessageLimits
 from workflow_manager.pipeline.stage import Stage, WorkerPool
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
@@ -58,6 +58,7 @@ class Publisher:
 
     One message that fails does not fail its neighbours. A queue that refuses several
     requests in a row is given up for this run: tasks that were not tried are left for the next run.
+    Tasks that are published again, for the marker's `reason`, have keys of their own: they are no repeats.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Publisher:
         self._stage = Stage("publish", workers, pool=pool)
         self._lock = threading.Lock()
         self._refusals = 0
+        self._again = f" again: {marker.reason}" if marker.reason else ""
 
     def submit(self, tasks: Iterable[Task]) -> None:
         """Publish tasks, all of one topic; waits while too many requests are waiting."""
@@ -92,6 +94,11 @@ class Publisher:
         """Wait until every task is acknowledged, has failed, or is left for the next run."""
         self._stage.drain()
 
+    @property
+    def seconds(self) -> float:
+        """See TaskSink."""
+        return self._stage.seconds
+
     def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
         for task in tasks:
             trace_id = str(uuid.uuid4())
@@ -99,7 +106,7 @@ class Publisher:
             if error := self._limits.refusal(task, self._topics.of(task), len(body)):
                 self._failed(task, error)
             else:
-                yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker))
+                yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker + self._again))
 
     def _publish(self, request: Sequence[Outgoing]) -> None:
         """Send a request; in parts, while there is no room for all of its markers."""
@@ -117,7 +124,7 @@ class Publisher:
         topic = self._topics.of(request[0].task)
         if not self._ledger.stopped and not self._permission.lasting():
             self._ledger.stop(
-                "the lease ran out and could not be renewed, so another run may hold it now", Kind.LEASE
+                "the lease expired and could not be renewed; another run may hold it now", Kind.LEASE
             )
         if self._ledger.stopped:
             for out in request:
@@ -127,12 +134,14 @@ class Publisher:
         for out, error in zip(request, self._outcomes(topic, request), strict=True):
             if error is None:
                 taken.append(out)
+            elif isinstance(error, QueueFullError):
+                self._ledger.leave_to_queue(out.task, error.cause)
             else:
                 self._failed(out.task, error)
         self._observer.notify(*(TaskScheduled(out.task, topic, out.trace_id) for out in taken))
         for out in taken:
             self._ledger.scheduled(out.task)
-            self._marker.submit(out.task, out.trace_id, topic)
+        self._marker.submit([Acknowledged(out.task, out.trace_id) for out in taken], topic)
         return len(taken)
 
     def _outcomes(self, topic: str, request: Sequence[Outgoing]) -> Sequence[QueueError | None]:
@@ -142,7 +151,7 @@ class Publisher:
             outcomes = [_as_queue_error(error, topic)] * len(request)
         if len(outcomes) != len(request):
             outcomes = [_unclear(topic, len(outcomes), len(request))] * len(request)
-        if any(outcome is None for outcome in outcomes):
+        if any(outcome is None or isinstance(outcome, QueueFullError) for outcome in outcomes):
             with self._lock:
                 self._refusals = 0
             return outcomes
@@ -182,7 +191,8 @@ def _unclear(topic: str, outcomes: int, messages: int) -> QueueError:
     return QueueError(
         "publish to",
         f"topic {topic}",
-        f"the queue gave {outcomes} outcomes for {messages} messages, so nobody can say which it has taken",
+        f"the queue returned {outcomes} outcomes for {messages} messages,"
+        " so it is unknown which of them it accepted",
         "report this to the authors of the queue's adapter",
     )
 
@@ -206,6 +216,11 @@ class DryRunPublisher:
         for task in tasks:
             self._observer.notify(TaskWouldBeScheduled(task, self._topics.of(task)))
             self._ledger.scheduled(task)
+
+    @property
+    def seconds(self) -> float:
+        """See TaskSink."""
+        return 0.0
 
     def drain(self) -> None:
         """Nothing is in flight in a dry run."""

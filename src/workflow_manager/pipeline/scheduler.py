@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from workflow_manager.core.batches import Malformed
 from workflow_manager.core.names import MARKER_PREFIX, BatchIds, aggregation_problem, validity_infix
 from workflow_manager.core.repetition import Repetition
-from workflow_manager.core.report import Kind, RunReport
+from workflow_manager.core.report import Kind, RunReport, StageName
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.core.windows import Window
 from workflow_manager.errors import explain
@@ -24,7 +24,7 @@ from workflow_manager.observe.found import AggregationsFound, AggregationsNone
 from workflow_manager.observe.marker_events import MarkersUnreadable
 from workflow_manager.observe.stop_events import TasksLeft
 from workflow_manager.pipeline.aggregation import AggregationPass
-from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, CircuitBreaker
+from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, guarded
 from workflow_manager.pipeline.context import RunContext, TaskSink
 from workflow_manager.pipeline.lease import Lease, LeaseExpiry, NoLease, Permission
 from workflow_manager.pipeline.ledger import Ledger
@@ -126,9 +126,9 @@ class Scheduler:
         # Not one that can be given up: a lease that is left behind keeps the next run from working.
         self._lease_bucket = buckets.own
         self._buckets = Buckets(
-            CircuitBreaker(buckets.ingestion, breaker),
-            CircuitBreaker(buckets.own, breaker),
-            CircuitBreaker(buckets.peer, breaker),
+            guarded(buckets.ingestion, breaker),
+            guarded(buckets.own, breaker),
+            guarded(buckets.peer, breaker),
         )
         self._begin = time.monotonic()
 
@@ -159,7 +159,11 @@ class Scheduler:
         total = report.total()
         if total.intake_tasks_left or total.aggregation_tasks_left:
             self._observer.notify(
-                TasksLeft(total.intake_tasks_left, total.aggregation_tasks_left, report.stopped)
+                TasksLeft(
+                    total.intake_tasks_left,
+                    total.aggregation_tasks_left,
+                    report.stopped or report.queue_full,
+                )
             )
         self._observer.notify(RunFinished(report))
         return report
@@ -178,21 +182,24 @@ class Scheduler:
         with ExitStack() as ending:  # each stage is drained when the one before it has ended
             permission = self._permission(ending)
             sink = self._sink(marker, permission)
-            ending.callback(self._drain, marker.drain, Kind.MARKER)
-            ending.callback(self._drain, sink.drain, Kind.PUBLISH)
-            ending.callback(self._drain, listing.drain, Kind.LISTING)
+            ending.callback(self._drain, marker, StageName.MARK, Kind.MARKER)
+            ending.callback(self._drain, sink, StageName.PUBLISH, Kind.PUBLISH)
+            ending.callback(self._drain, listing, StageName.LIST, Kind.LISTING)
             try:
                 self._start_aggregations(self._context(sink, permission), listing)
             except Exception as error:  # noqa: BLE001 (what was found already is still dealt with)
                 self._failed(
-                    Kind.LISTING, "aggregations that were not found yet are left for the next run", error
+                    Kind.LISTING,
+                    "cannot list the aggregations; those not yet found are left for the next run",
+                    error,
                 )
 
-    def _drain(self, drain: Callable[[], None], kind: Kind) -> None:
+    def _drain(self, stage: Stage | MarkerWriter | TaskSink, name: StageName, kind: Kind) -> None:
         try:
-            drain()
+            stage.drain()
         except Exception as error:  # noqa: BLE001 (a fault of ours; what was done is still reported)
             self._failed(kind, "some tasks may be left for the next run", error)
+        self._ledger.took(name, stage.seconds)
 
     def _start_aggregations(self, context: RunContext, listing: Stage) -> None:
         count = 0
@@ -279,7 +286,7 @@ class Scheduler:
         """Go on without the peer's bucket: batches can still be taken in. Without the others, nothing can."""
         self._observer.notify(BucketGivenUp(bucket, error))
         if bucket in (self._buckets.ingestion.url, self._buckets.own.url):
-            self._ledger.stop(f"{bucket} was given up")
+            self._ledger.stop(f"the circuit breaker of {bucket} opened")
 
     def _failed(self, kind: Kind, consequence: str, error: Exception) -> None:
         self._observer.notify(PartFailed("", consequence, explain(error)))

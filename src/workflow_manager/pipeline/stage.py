@@ -1,6 +1,7 @@
 """A stage of the pipeline: calls that some threads make, and a bound on what may wait for them."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -128,6 +129,7 @@ class WorkerPool:
             if stage.queued:
                 self._ready.append(stage)
             stage.running += 1
+            stage.began = stage.began or time.monotonic()
             self._running += 1
             if self._idle and self._ready and self._active > 1:
                 self._notify()  # one after the other, until nothing may run any more
@@ -152,6 +154,7 @@ class Stage:
     ) -> None:
         self.workers = workers
         self.running = 0  # this and what follows it are for the pool, which holds the lock
+        self.began = 0.0  # when the first call began, on the monotonic clock
         self.waiting: deque[Callable[[], None]] = deque()
         self.queued = False
         self._pool = pool or WorkerPool(name, workers)
@@ -162,6 +165,7 @@ class Stage:
         self._lock = self._pool.lock
         self._room = threading.Condition(self._lock)
         self._end = threading.Condition(self._lock)
+        self._ended = 0.0
         self._outstanding = 0
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
@@ -188,9 +192,15 @@ class Stage:
             self._pool.close()
         self._raise_error()
 
+    @property
+    def seconds(self) -> float:
+        """From the start of the first call to the end of the last so far; 0 if there was none."""
+        return max(0.0, self._ended - self.began)
+
     def done(self, error: BaseException | None) -> bool:
         """A call has ended, with an `error` or none; whether it was the last one. For the pool."""
         self._outstanding -= 1
+        self._ended = time.monotonic()
         if error is not None and self._error is None:
             self._error, self._traceback = error, error.__traceback__
         if self._error is not None:

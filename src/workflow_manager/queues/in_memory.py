@@ -53,7 +53,7 @@ class MemoryQueue:
         """See Browsable."""
         with self._lock:
             if topic not in self.published:
-                raise QueueError("find", f"topic {topic}", "there is no such topic", "publish to it first")
+                raise QueueError("find", f"topic {topic}", "it does not exist", "publish to it first")
             messages = list(self.published[topic])
         return (
             QueuedMessage(str(number), message.body, None, "waiting", 0)
@@ -64,7 +64,7 @@ class MemoryQueue:
         """See Redrivable. Any topic can be the source."""
         del lease
         if source == topic:
-            raise QueueError("redrive from", f"topic {source}", "it is where the tasks go", "correct --from")
+            raise QueueError("redrive from", f"topic {source}", "tasks are published to it", "correct --from")
         list(self.browse(source))  # raises if it is not there
         return _Letters(self.published[source], self._lock)
 

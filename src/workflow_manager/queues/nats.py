@@ -37,8 +37,8 @@ class NatsQueue:
 
     kind: ClassVar[str] = "nats"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("nats-url", "server, as nats://host:4222", required=True, secret=True),
-        Option("nats-create-stream", "name of a stream for both topics, to create before any work"),
+        Option("nats-url", "URL of the server, such as nats://host:4222", required=True, secret=True),
+        Option("nats-create-stream", "create a stream of this name for both topics before a run starts"),
     )
     # A server takes 1 MiB with the headers, unless it is set otherwise.
     limits: ClassVar[Limits] = Limits(messages=500, request_bytes=16_000_000, message_bytes=1_000_000)
@@ -77,7 +77,7 @@ class NatsQueue:
     def check(self, topic: str) -> str:
         """See TaskQueue."""
         stream = self._run("find", f"subject {topic!r}", self._find(topic))
-        return f"stream {stream} takes the subject"
+        return f"stream {stream} stores the subject"
 
     def stats(self, topic: str) -> TopicStats:
         """See Inspectable."""
@@ -92,7 +92,7 @@ class NatsQueue:
         del lease
         if covers(source, topic):
             raise QueueError(
-                "redrive from", f"subject {source!r}", "it is where the tasks go", "correct --from"
+                "redrive from", f"subject {source!r}", "tasks are published to it", "correct --from"
             )
         return self._subject("redrive from", source)
 
@@ -223,9 +223,9 @@ def _error(operation: str, subject: str, error: Exception) -> QueueError:
 
     if isinstance(error, NoStreamResponseError | NotFoundError):
         return QueueError(
-            operation, subject, "no stream takes it", "give --nats-create-stream, or create one"
+            operation, subject, "no stream stores it", "set --nats-create-stream, or create one"
         )
     if isinstance(error, APIError):
         return QueueError(operation, subject, error.description or repr(error), "see the server's settings")
-    advice = "is the server up, with JetStream on, and does --nats-url name it?"
+    advice = "check that the server is up with JetStream enabled, and --nats-url"
     return QueueError(operation, subject, str(error) or repr(error), advice)

@@ -66,7 +66,7 @@ class PubSubQueue:
         Option("gcp-project-id", "Google Cloud project of the topics", required=True),
         Option(
             "gcp-pubsub-create-topics",
-            "create the topics, and a subscription of the same name for each, before any work",
+            "create the topics, each with a subscription of the same name, before a run starts",
             "false",
             flag_types.boolean,
             is_switch=True,
@@ -129,11 +129,10 @@ class PubSubQueue:
             except CloudError as error:
                 if error.status != HTTPStatus.FORBIDDEN:
                     raise
-                subscribed = (
-                    f"its subscriptions cannot be read: grant {self._who()} {_PERMISSIONS[_SUBSCRIBED]}"
-                )
+                permission = f"the permission {_PERMISSIONS[_SUBSCRIBED]}"
+                subscribed = f"its subscriptions cannot be read: grant {self._who()} {permission}"
         if not exists:
-            return f"the first run will create the topic; {subscribed}"
+            return f"the first run creates the topic; {subscribed}"
         return f"the topic exists, as {self._who()}; {subscribed}"
 
     def stats(self, topic: str) -> TopicStats:
@@ -174,12 +173,12 @@ class PubSubQueue:
                 "delete the subscription and create it for this topic; its tasks would be lost",
             )
         if self._creates:
-            return f"the first run will create the subscription {own}"
+            return f"the first run creates the subscription {own}"
         raise QueueError(
             "use",
             f"topic {topic}",
             "no subscription belongs to it, so its tasks would be lost",
-            "create one, or give --gcp-pubsub-create-topics",
+            "create one, or set --gcp-pubsub-create-topics",
         )
 
     def _get(self, path: str) -> dict[str, Any] | None:
@@ -222,11 +221,11 @@ class PubSubQueue:
         if error.status == HTTPStatus.UNAUTHORIZED:
             return google.RENEW
         if error.status == HTTPStatus.FORBIDDEN:
-            return f"let {who} have {_PERMISSIONS[operation]}"
+            return f"grant {who} the permission {_PERMISSIONS[operation]}"
         if error.status == HTTPStatus.NOT_FOUND and operation in ("publish to", "find"):
             return (
                 f"create the topic in its project (this run's is {self._project}), or correct its name, "
-                "or give --gcp-pubsub-create-topics"
+                "or set --gcp-pubsub-create-topics"
             )
         return "check the names of the project and the topic" if error.status else ""
 
@@ -248,6 +247,6 @@ def _check(count: int, answer: Answer) -> None:
     try:
         acknowledged = len(json.loads(answer.body)["messageIds"])
     except (ValueError, TypeError, KeyError):
-        raise unfinished("has no IDs of messages in it") from None
+        raise unfinished("contains no message IDs") from None
     if acknowledged != count:
         raise unfinished(f"acknowledges {acknowledged} messages of {count}")

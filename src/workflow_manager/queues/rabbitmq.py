@@ -36,10 +36,15 @@ class RabbitQueue:
 
     kind: ClassVar[str] = "rabbitmq"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("rabbitmq-url", "broker, as amqp://user:password@host:5672/", required=True, secret=True),
+        Option(
+            "rabbitmq-url",
+            "URL of the broker, such as amqp://user:password@host:5672/",
+            required=True,
+            secret=True,
+        ),
         Option(
             "rabbitmq-declare-queues",
-            "declare both queues, durable, before any work",
+            "declare both queues as durable before a run starts",
             "false",
             flag_types.boolean,
             is_switch=True,
@@ -94,7 +99,7 @@ class RabbitQueue:
     def check(self, topic: str) -> str:
         """See TaskQueue."""
         if self._declares:
-            return "the queue will be declared by the first run"
+            return "the first run declares the queue"
         with self._session("find", topic) as channel:
             declared = channel.queue_declare(topic, passive=True)
         return f"tasks waiting in the queue: {declared.method.message_count}"
@@ -110,7 +115,7 @@ class RabbitQueue:
         del lease
         if source == topic:
             raise QueueError(
-                "redrive from", f"queue {source!r}", "it is where the tasks go", "correct --from"
+                "redrive from", f"queue {source!r}", "tasks are published to it", "correct --from"
             )
         return _Letters(ExitStack(), self._session, source)
 
@@ -186,11 +191,14 @@ def _error(operation: str, topic: str, error: Exception) -> QueueError:
     from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError  # noqa: PLC0415 (as above)
 
     cause = repr(error)
-    advice = "is the broker up, does --rabbitmq-url name it, and may its user write to the queue?"
+    advice = "check that the broker is up, --rabbitmq-url, and its user's permission to write to the queue"
     if isinstance(error, NackError):
-        cause, advice = "the broker refused the message", "is the queue full (x-max-length, x-overflow)?"
+        cause, advice = (
+            "the broker refused the message",
+            "check whether the queue is full (x-max-length, x-overflow)",
+        )
     elif isinstance(error, ChannelClosedByBroker) and error.reply_code != _NOT_FOUND:
         cause, advice = error.reply_text, "see the broker's settings"
     elif isinstance(error, UnroutableError | ChannelClosedByBroker):
-        cause, advice = "there is no such queue", "declare it, or give --rabbitmq-declare-queues"
+        cause, advice = "it does not exist", "declare it, or set --rabbitmq-declare-queues"
     return QueueError(operation, f"queue {topic!r}", cause, advice)

@@ -31,7 +31,12 @@ class RedisQueue:
 
     kind: ClassVar[str] = "redis"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("redis-url", "server, as redis://host:6379/0 or rediss://…", required=True, secret=True),
+        Option(
+            "redis-url",
+            "URL of the server, such as redis://host:6379/0 or rediss://…",
+            required=True,
+            secret=True,
+        ),
     )
     limits: ClassVar[Limits] = Limits(messages=1000, request_bytes=16_000_000, message_bytes=16_000_000)
 
@@ -123,7 +128,7 @@ class RedisQueue:
             yield
         except Exception as error:
             if cut.is_set():  # the client trips over its closed socket in many ways
-                raise Late("there was no answer before the time was over") from error
+                raise Late("there was no answer within the time limit") from error
             raise
         finally:
             ended.set()
@@ -131,10 +136,12 @@ class RedisQueue:
     def check(self, topic: str) -> str:
         """See TaskQueue."""
         with self._translated("find", topic):
-            kind = self._client.type(topic)
+            kind: Any = self._client.type(topic)
         if kind not in (b"none", b"stream"):
-            raise QueueError("use", f"stream {topic!r}", f"a {kind!r} has this name", "choose another")
-        return "the stream is there" if kind == b"stream" else "the first message will make the stream"
+            raise QueueError(
+                "use", f"stream {topic!r}", f"the key holds a {kind.decode()}", "choose another name"
+            )
+        return "the stream exists" if kind == b"stream" else "the first message creates the stream"
 
     def close(self) -> None:
         """See TaskQueue."""
@@ -173,7 +180,7 @@ class RedisQueue:
         del lease
         if source == topic:
             raise QueueError(
-                "redrive from", f"stream {source!r}", "it is where the tasks go", "correct --from"
+                "redrive from", f"stream {source!r}", "tasks are published to it", "correct --from"
             )
         with self._translated("redrive from", source):
             self._must_be_there("redrive from", source)
@@ -195,7 +202,7 @@ class RedisQueue:
 
     def _must_be_there(self, operation: str, stream: str) -> None:
         if self._client.type(stream) != b"stream":
-            raise QueueError(operation, f"stream {stream!r}", "there is no such stream", "correct its name")
+            raise QueueError(operation, f"stream {stream!r}", "it does not exist", "correct its name")
 
     @contextmanager
     def _translated(self, operation: str, topic: str) -> Iterator[None]:
@@ -237,5 +244,5 @@ def _seconds(entry: str) -> float:
 
 
 def _error(operation: str, topic: str, error: Exception) -> QueueError:
-    advice = "is the server up, does --redis-url name it, and may its user write streams?"
+    advice = "check that the server is up, --redis-url, and its user's permission to write streams"
     return QueueError(operation, f"stream {topic!r}", str(error), advice)

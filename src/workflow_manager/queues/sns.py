@@ -39,7 +39,7 @@ _DIALECT = aws_batch_requests.Dialect(
     permissions={
         "publish to": "sns:Publish",
         "find": "sns:GetTopicAttributes, which a run needs only for messages over 256 KiB,",
-        "ask for the limit of": "sns:GetTopicAttributes",
+        "read the size limit of": "sns:GetTopicAttributes",
         _SUBSCRIBED: "sns:ListSubscriptionsByTopic and sns:GetSubscriptionAttributes",
     },
 )
@@ -70,7 +70,7 @@ class SnsQueue:
                 raise QueueError(
                     "use",
                     f"topic {topic}",
-                    "it is not the ARN of a topic: arn:aws:sns:{region}:{account}:{name}",
+                    "it is not a valid topic ARN: arn:aws:sns:{region}:{account}:{name}",
                     "correct the topic's flag",
                 )
 
@@ -90,13 +90,13 @@ class SnsQueue:
                 raise
             subscribed = f"its subscriptions cannot be read: {error.advice}"
         return (
-            f"the topic exists, as {self._sender.who}; it takes messages of {limit.message_bytes} bytes "
-            f"({limit.setting}); {subscribed}"
+            f"the topic exists, as {self._sender.who}; it accepts messages of up to"
+            f" {limit.message_bytes} bytes ({limit.setting}); {subscribed}"
         )
 
     def topic_limit(self, topic: str) -> TopicLimit:
         """See TopicLimited."""
-        return self._limit("ask for the limit of", topic)
+        return self._limit("read the size limit of", topic)
 
     def _subscribed(self, topic: str) -> str:
         """How many queues get the topic's messages, raw as workers read them; raises QueueError."""

@@ -39,12 +39,10 @@ class SqliteQueue:
 
     kind: ClassVar[str] = "sqlite"
     options: ClassVar[tuple[Option, ...]] = (
-        Option(
-            "sqlite-path", "file that holds the queue; made if it is not there", parse=_path, required=True
-        ),
+        Option("sqlite-path", "file of the queue; created if it does not exist", parse=_path, required=True),
         Option(
             "sqlite-max-deliveries",
-            "how often a task is leased before it is moved to TOPIC.dead-letters",
+            "number of leases after which a task is moved to TOPIC.dead-letters",
             str(MAX_DELIVERIES),
             flag_types.at_least_one,
         ),
@@ -97,7 +95,7 @@ class SqliteQueue:
             return f"tasks waiting in topic {topic}: {waiting}"
         directory = Path(self._file.path).absolute().parent
         if os.access(directory, os.W_OK):
-            return "the file will be made by the first run"
+            return "the first run creates the file"
         raise QueueError(
             "make",
             f"the queue {self._file.path}",
@@ -161,7 +159,7 @@ class SqliteQueue:
             self._known(database, source)
             self._known(database, topic)
         if source == topic:
-            raise QueueError("redrive from", f"topic {source}", "it is where the tasks go", "correct --from")
+            raise QueueError("redrive from", f"topic {source}", "tasks are published to it", "correct --from")
         return _TakenLetters(self, source, lease)
 
     def pull(self, topic: str, most: int, lease: timedelta) -> list[LeasedMessage]:
@@ -221,8 +219,8 @@ class SqliteQueue:
         """Raise QueueError if there is no such topic."""
         names = [name for (name,) in database.execute("SELECT name FROM topics ORDER BY name")]
         if topic not in names:
-            there = f"there are {', '.join(names)}" if names else "the queue has no topics"
-            cause = f"there is no such topic; {there}"
+            there = f"existing topics: {', '.join(names)}" if names else "the queue has no topics"
+            cause = f"it does not exist; {there}"
             raise QueueError("find", f"topic {topic}", cause, "correct the topic's name")
 
 
@@ -248,7 +246,7 @@ class _TakenLetters:
         unknown = set(self._queue.ack([letter.receipt for letter in letters]))
         self._held.difference_update(letter.receipt for letter in letters)
         gone = QueueError(
-            "remove from", f"topic {self._source}", "the lease has ended", "give a longer --lease"
+            "remove from", f"topic {self._source}", "the lease has ended", "use a longer --lease"
         )
         return [gone if letter.receipt in unknown else None for letter in letters]
 

@@ -41,12 +41,12 @@ _MIGRATIONS = {
     ),
 }
 _ADVICE = (
-    ("unable to open", "does the directory exist, and may this user write to it?"),
-    ("disk is full", "make room on the disk; what is not in the queue stays due"),
-    ("disk I/O error", "check the disk; what is not in the queue stays due"),
-    ("locked", "another process has held the queue for long; end it, or try again"),
-    ("readonly", "let the user that runs this write the file and its directory"),
-    ("not a database", "this is some other file: correct --sqlite-path"),
+    ("unable to open", "check that the directory exists and that this user may write to it"),
+    ("disk is full", "free space on the disk; tasks that are not in the queue remain due"),
+    ("disk I/O error", "check the disk; tasks that are not in the queue remain due"),
+    ("locked", "another process has locked the queue; end it, or try again"),
+    ("readonly", "grant this user write permission for the file and its directory"),
+    ("not a database", "this file is not a task queue: correct --sqlite-path"),
     ("malformed", "the file is damaged: move it away, and delete the markers of the tasks that it held"),
 )
 
@@ -99,7 +99,9 @@ class SqliteFile:
         import sqlite3  # noqa: PLC0415 (as above)
 
         if not make and not Path(self.path).exists():
-            raise self._refusal("there is no such file", "has a run published yet?")
+            raise self._refusal(
+                "it does not exist", "check --sqlite-path; the first run that publishes creates the file"
+            )
         connection = sqlite3.connect(
             self.path,
             timeout=max(0.0, deadline - monotonic()),
@@ -142,7 +144,7 @@ class SqliteFile:
         version = _version(connection)  # another process may have changed it in the meantime
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if version > _VERSION:
-            raise self._refusal("a later version of workflow-manager made it", "upgrade this one")
+            raise self._refusal("a newer version of workflow-manager created it", "upgrade workflow-manager")
         if tables and not version:
             raise self._refusal("it is a database, but not a task queue", "correct --sqlite-path")
         statements: Sequence[str] = _SCHEMA

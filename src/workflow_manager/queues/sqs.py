@@ -54,8 +54,8 @@ class SqsQueue:
         self.prepare([topic])
         limit = self._limit(LOOK, topic)
         return (
-            f"the queue is there, as {self._sender.who}; "
-            f"it takes messages of {limit.message_bytes} bytes ({limit.setting})"
+            f"the queue exists, as {self._sender.who}; "
+            f"it accepts messages of up to {limit.message_bytes} bytes ({limit.setting})"
         )
 
     def topic_limit(self, topic: str) -> TopicLimit:
@@ -73,7 +73,7 @@ class SqsQueue:
     def dead_letters(self, source: str, topic: str, lease: timedelta) -> DeadLetters:
         """See Redrivable."""
         if self._urls.of(source) == self._urls.of(topic):
-            raise QueueError("redrive from", f"queue {source}", "it is where the tasks go", "correct --from")
+            raise QueueError("redrive from", f"queue {source}", "tasks are published to it", "correct --from")
         return SqsDeadLetters(self._sender, self._urls, source, lease)
 
     def _limit(self, operation: str, topic: str) -> TopicLimit:

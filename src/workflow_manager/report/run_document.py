@@ -16,11 +16,11 @@ _NAMES = {"figures": "aggregations", "failed": "failures_by_kind"}
 
 @dataclass(frozen=True, slots=True)
 class RunDocument:
-    """What stands around the report of a run.
+    """The envelope of the report of a run.
 
-    `version` is that of the document's form. `locality` and `ingestor` are empty if they were not given.
+    `version` is the version of the format. `locality` and `ingestor` are empty if their flags are not set.
     Windows are half-open, UTC. `succeeded` says whether everything that was due is published and marked;
-    `totals` sums up the figures of all aggregations.
+    `totals` has the sums over all aggregations.
     """
 
     exit_status: int
@@ -34,7 +34,7 @@ class RunDocument:
 
 
 def document(around: RunDocument, report: RunReport) -> dict[str, Any]:
-    """The report and what stands around it, as one JSON object."""
+    """The report in its envelope, as one JSON object."""
     told = {_NAMES.get(name, name): value for name, value in plain(report).items()}
     return {**plain(around), **told}
 
@@ -44,12 +44,15 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     outer, inner = (record_schema(kind, definitions) for kind in (RunDocument, RunReport))
     told = {_NAMES.get(name, name): value for name, value in inner["properties"].items()}
+    description = inner["description"]
+    for name, ours in _NAMES.items():
+        description = description.replace(f"`{name}`", f"`{ours}`")
     properties = outer["properties"] | told | {"version": {"const": VERSION}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "report of a run",
         "type": "object",
-        "description": f"{outer['description']} {inner['description']}",
+        "description": f"{outer['description']} {description}",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,

@@ -104,6 +104,12 @@ class Dispatcher:
         for job in unused:
             job.close()
 
+    def behind(self) -> bool:
+        """Whether passes that are due wait for a thread."""
+        now = self._clock()
+        with self._lock:
+            return not self._stopped and any(entry.due() <= now for entry in self._idle())
+
     def hint(self, name: str, aggregation: str, uploaded: float, held: Held) -> None:
         """Have a pass look at an aggregation soon. Where there is no such instance, nothing is done."""
         with self._lock:

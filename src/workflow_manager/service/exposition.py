@@ -1,131 +1,123 @@
 """The metrics of all instances, as Prometheus scrapes them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
+from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from workflow_manager import __version__
-from workflow_manager.core.report import FIGURES, Kind
-from workflow_manager.observe.metrics import (
-    ABOUT,
-    FAILURES,
+from workflow_manager.observe.metric_definitions import (
+    BACKLOG,
+    BUILD,
+    INSTANCES,
+    LAG,
     LAST_FAILURE,
     LAST_SUCCESS,
-    PREFIX,
-    RUN_GAUGES,
+    LEASE_HELD_SINCE,
+    PASS_AGE,
+    PASS_INTERVAL,
+    PASSES,
     RUNTIME,
-    bounded,
+    SUPERSEDED,
+    SURVEY_FAILURES,
+    TRANSFER_COUNTERS,
 )
+from workflow_manager.observe.metrics import registry
+from workflow_manager.observe.samples import Histogram, Samples, add_report
 from workflow_manager.service.records import LAG_BOUNDS, Record, Records
+from workflow_manager.service.surveys import InstanceSurvey, Surveys
 from workflow_manager.service.timing import Outcome
+from workflow_manager.survey.survey_samples import add_survey
 
+# What each sample of an instance has besides its own labels; the two others are empty if not given.
 LABELS = ("instance_name", "locality", "ingestor")
-PASSES = f"{PREFIX}passes"
-PASS_AGE = f"{PREFIX}last_pass_age_seconds"
-BACKLOG = f"{PREFIX}backlog_tasks"
-LAG = f"{PREFIX}upload_to_publication_seconds"
-INSTANCES = f"{PREFIX}instances"
-BUILD = f"{PREFIX}build_info"
-# What is only in a process that serves many instances, with what each says.
-SERVED = {
-    PASSES: "passes that have ended, by outcome",
-    PASS_AGE: "seconds since the last pass over the instance ended, or since the process began",
-    BACKLOG: "tasks that were due in the last whole pass and are not scheduled",
-    LAG: "seconds from an upload that was announced to the acknowledgement of its intake task",
-    INSTANCES: "instances that this process works on",
-    BUILD: "always 1; the version is a label",
-}
+OPENMETRICS = "application/openmetrics-text"
 
 
-def exposition(records: Records, started: float, now: float) -> bytes:
-    """The metrics as text; `started` is when the process began, both in seconds since 1970."""
-    registry = CollectorRegistry()
-    registry.register(_Collector(records.all(), started, now))
-    return generate_latest(registry)
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """What metrics are made from; `started` is when the process began, in seconds since 1970."""
+
+    records: Records
+    surveys: Surveys
+    started: float
 
 
-class _Collector(Collector):
-    def __init__(self, records: Sequence[Record], started: float, now: float) -> None:
-        self._records = records
-        self._started = started
-        self._now = now
-
-    def collect(self) -> Iterable[Metric]:
-        """All metric families."""
-        yield from self._figures()
-        yield from self._runs()
-        yield from self._passes()
-        build = GaugeMetricFamily(BUILD, SERVED[BUILD], labels=["version"])
-        build.add_metric([__version__], 1)
-        yield build
-        yield GaugeMetricFamily(INSTANCES, SERVED[INSTANCES], value=len(self._records))
-
-    def _figures(self) -> Iterator[Metric]:
-        """The figures of each aggregation in the last whole pass, as a run would push them."""
-        families = {
-            name: GaugeMetricFamily(PREFIX + name, ABOUT[name], labels=[*LABELS, "aggregation_id"])
-            for name in FIGURES
-        }
-        for record in self._records:
-            if record.report is None:
-                continue
-            for aggregation, figures in bounded(record.report.figures).items():
-                for name, family in families.items():
-                    family.add_metric([*_labels(record), aggregation], getattr(figures, name))
-        yield from families.values()
-
-    def _runs(self) -> Iterator[Metric]:
-        gauges = {
-            name: GaugeMetricFamily(name, RUN_GAUGES[name], labels=LABELS)
-            for name in (LAST_SUCCESS, LAST_FAILURE, RUNTIME)
-        }
-        failures = GaugeMetricFamily(FAILURES, "failures of the last whole pass", labels=[*LABELS, "kind"])
-        for record in self._records:
-            if record.succeeded:
-                gauges[LAST_SUCCESS].add_metric(_labels(record), record.succeeded)
-            if record.failed:
-                gauges[LAST_FAILURE].add_metric(_labels(record), record.failed)
-            if record.report is None:
-                continue
-            if record.report.succeeded:
-                gauges[RUNTIME].add_metric(_labels(record), record.report.runtime_seconds)
-            for kind in Kind:
-                failures.add_metric([*_labels(record), kind.value], record.report.failed.get(kind, 0))
-        yield from gauges.values()
-        yield failures
-
-    def _passes(self) -> Iterator[Metric]:
-        passes = CounterMetricFamily(PASSES, SERVED[PASSES], labels=[*LABELS, "outcome"])
-        age = GaugeMetricFamily(PASS_AGE, SERVED[PASS_AGE], labels=LABELS)
-        backlog = GaugeMetricFamily(BACKLOG, SERVED[BACKLOG], labels=LABELS)
-        lag = HistogramMetricFamily(LAG, SERVED[LAG], labels=LABELS)
-        for record in self._records:
-            labels = _labels(record)
-            for outcome in Outcome:
-                passes.add_metric([*labels, outcome.value], record.passes[outcome])
-            age.add_metric(labels, max(0.0, self._now - (record.ended or self._started)))
-            backlog.add_metric(labels, record.backlog())
-            if any(record.lag.counts):
-                lag.add_metric(labels, _buckets(record), record.lag.sum)
-        yield from (passes, age, backlog, lag)
+def exposition(state: ServiceState, now: float, *, openmetrics: bool = False) -> bytes:
+    """The metrics in Prometheus' text format or in OpenMetrics; `now` is in seconds since 1970."""
+    samples = service_samples(state.records.all(), state.started, now)
+    for survey in state.surveys.all():
+        _add_survey(samples, survey)
+    write = generate_openmetrics if openmetrics else generate_latest
+    return write(registry(samples))
 
 
-def _labels(record: Record) -> list[str]:
-    return [record.name, record.labels.get("locality", ""), record.labels.get("ingestor", "")]
+def service_samples(records: Sequence[Record], started: float, now: float) -> Samples:
+    """The samples of all instances and of the process."""
+    samples = Samples()
+    for record in records:
+        labels = _labels(record.name, record.labels)
+        if record.report is not None:
+            add_report(samples, record.report, labels)
+        _add_outcome(samples, record, labels)
+        _add_passes(samples, record, labels, now - (record.ended or started))
+        _add_transfers(samples, record, labels)
+    samples.add(INSTANCES, len(records), {})
+    samples.add(BUILD, 1, {"version": __version__})
+    return samples
 
 
-def _buckets(record: Record) -> list[tuple[str, float]]:
+def _add_outcome(samples: Samples, record: Record, labels: Mapping[str, str]) -> None:
+    if record.succeeded:
+        samples.add(LAST_SUCCESS, record.succeeded, labels)
+    if record.failed:
+        samples.add(LAST_FAILURE, record.failed, labels)
+    if record.report is not None and record.report.succeeded:
+        samples.add(RUNTIME, record.report.runtime_seconds, labels)
+    superseded = record.last is Outcome.SUPERSEDED
+    samples.add(SUPERSEDED, superseded, labels)
+    held_since = record.began if record.running else record.held_since if superseded else 0
+    samples.add(LEASE_HELD_SINCE, held_since, labels)
+
+
+def _add_passes(samples: Samples, record: Record, labels: Mapping[str, str], age: float) -> None:
+    for outcome in Outcome:
+        samples.add(PASSES, record.passes[outcome], {**labels, "outcome": outcome.value})
+    samples.add(PASS_AGE, max(0.0, age), labels)
+    samples.add(PASS_INTERVAL, record.interval, labels)
+    samples.add(BACKLOG, record.backlog(), labels)
+    samples.define(LAG)
+    if any(record.lag.counts):
+        samples.add(LAG, _lag(record), labels)
+
+
+def _add_transfers(samples: Samples, record: Record, labels: Mapping[str, str]) -> None:
+    for bucket, operations in record.counts.transfers().items():
+        for operation, transfers in operations.items():
+            of = {**labels, "bucket": bucket, "operation": operation}
+            for name, definition in TRANSFER_COUNTERS.items():
+                samples.add(definition, getattr(transfers, name), of)
+
+
+def _add_survey(samples: Samples, survey: InstanceSurvey) -> None:
+    labels = _labels(survey.name, survey.labels)
+    if survey.report is not None:
+        add_survey(samples, survey.report, len(survey.failures), labels)
+    elif survey.failures:
+        samples.add(SURVEY_FAILURES, len(survey.failures), labels)
+
+
+def _labels(name: str, given: Mapping[str, str]) -> dict[str, str]:
+    values = (name, given.get("locality", ""), given.get("ingestor", ""))
+    return dict(zip(LABELS, values, strict=True))
+
+
+def _lag(record: Record) -> Histogram:
     bounds = [*(str(bound) for bound in LAG_BOUNDS), "+Inf"]
     so_far = 0
     buckets: list[tuple[str, float]] = []
     for bound, count in zip(bounds, record.lag.counts, strict=True):
         so_far += count
         buckets.append((bound, so_far))
-    return buckets
+    return Histogram(tuple(buckets), record.lag.sum)

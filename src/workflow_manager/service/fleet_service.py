@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workflow_manager.errors import ConfigError, Mistake
 from workflow_manager.fleet import Fleet, InstanceConfig
@@ -53,8 +53,8 @@ class FleetService:
     def __init__(self, settings: ServiceSettings, shared: PassContext, surveying: SurveyContext) -> None:
         self._settings = settings
         self._shared = shared
-        self._surveying = surveying
         self._dispatcher = Dispatcher(settings.workers)
+        self._surveying = replace(surveying, behind=self._dispatcher.behind)
         self._survey_dispatcher = Dispatcher(SURVEYS)
         self._listeners: dict[SourceKey, Listener] = {}
 

@@ -68,7 +68,7 @@ class InstancePasses:
 
     def record(self) -> Record:
         """An empty record of this instance."""
-        return Record(self.name, self._parts.config.labels, self.interval)
+        return Record(self.name, self._parts.config.labels, self.interval, counts=self._parts.counts)
 
     def perform(self, hints: Hints, *, whole: bool) -> Outcome:
         """See Job."""
@@ -108,6 +108,7 @@ class InstancePasses:
         self._opened.close()
 
     def _pass(self, only: tuple[str, ...] | None) -> RunReport:
+        before = self._parts.counts.transfers()
         config = configure(self._instance.values, self._shared.clock())
         parts = replace(self._parts, config=config)
         spec = replace(run_spec(parts, self._shared.shard), aggregations=only)
@@ -129,7 +130,7 @@ class InstancePasses:
                 timer.daemon = True
                 timer.start()
                 ending.callback(timer.cancel)
-            report = scheduler.run()
+            report = replace(scheduler.run(), transfers=self._parts.counts.transfers(since=before))
         self._shared.finished(self.name, config, report, self._observer)
         return report
 

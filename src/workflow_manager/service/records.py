@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from workflow_manager.core.report import RunReport
 from workflow_manager.core.windows import Window
+from workflow_manager.observe.request_counts import BucketCounts
 from workflow_manager.service.timing import Outcome
 
 # Upper bounds, in seconds, of what is counted together of the lag from upload to publication.
@@ -30,7 +31,8 @@ class Lag:
 class Record:
     """One instance. Times are in seconds since 1970, and 0 for what has not been yet.
 
-    `report` is that of the last pass over all aggregations that did not leave them to another process.
+    `report` is that of the last pass over all aggregations that did not leave them to another process, and
+    `held_since` is when the pass began that the last one left them to. `counts` are live.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Record:
     lag: Lag = field(default_factory=Lag)
     intake_tasks: int = 0
     aggregation_tasks: int = 0
+    held_since: float = 0.0
+    counts: BucketCounts = field(default_factory=BucketCounts)
 
     def finished(
         self, report: RunReport | None, outcome: Outcome, now: float, *, whole: bool, error: str = ""
@@ -70,6 +74,8 @@ class Record:
             self.aggregation_tasks += total.aggregation_tasks_scheduled
             if whole and not report.superseded:
                 self.report = report
+            if report.superseded_by is not None:
+                self.held_since = report.superseded_by.begun.timestamp()
 
     def backlog(self) -> int:
         """Tasks that were due in the last whole pass and are not scheduled."""
@@ -94,7 +100,9 @@ class Records:
             for name, record in records.items():
                 before = self._records.get(name)
                 kept[name] = (
-                    replace(before, labels=record.labels, interval=record.interval) if before else record
+                    replace(before, labels=record.labels, interval=record.interval, counts=record.counts)
+                    if before
+                    else record
                 )
             self._records = kept
 

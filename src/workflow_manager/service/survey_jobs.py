@@ -36,6 +36,9 @@ MOST_AGGREGATIONS = 200
 MOST_WINDOWS = 500
 # Names of objects in memory at once, in all surveys together: a quarter of what passes have.
 MOST_NAMES = 50_000
+# Seconds that a survey lets passes go first while some wait for a thread, and between looks whether any do.
+MOST_WAIT = 60.0
+PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class SurveyContext:
     resources: SurveyResources
     clock: Callable[[], datetime]
     shard: Shard = WHOLE
+    # Whether passes wait for a thread: surveys let them go first.
+    behind: Callable[[], bool] = lambda: False
 
     @classmethod
     def of(
@@ -80,6 +85,7 @@ class SurveyJob:
         self._lock = threading.Lock()
         self._surveyor: Surveyor | None = None
         self._interrupted = ""
+        self._stopping = threading.Event()
 
     def survey(self) -> InstanceSurvey:
         """What is known before the first survey."""
@@ -87,6 +93,7 @@ class SurveyJob:
 
     def perform(self, hints: Hints, *, whole: bool) -> Outcome:  # noqa: ARG002 (see Job; all are whole)
         """See Job."""
+        self._let_passes_go_first()
         begun = time.monotonic()
         surveys = self._context.surveys
         try:
@@ -110,12 +117,18 @@ class SurveyJob:
         with self._lock:
             self._interrupted = reason
             surveyor = self._surveyor
+        self._stopping.set()
         if surveyor is not None:
             surveyor.interrupt(reason)
 
     def close(self) -> None:
         """See Job."""
         self._opened.close()
+
+    def _let_passes_go_first(self) -> None:
+        until = time.monotonic() + MOST_WAIT
+        while self._context.behind() and time.monotonic() < until and not self._stopping.wait(PAUSE):
+            pass
 
     def _survey(self) -> tuple[SurveyReport, Window]:
         now = self._context.clock()

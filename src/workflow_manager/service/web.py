@@ -72,7 +72,10 @@ class _Made:
 
 
 class Site:
-    """The pages, by path. Each is made by a function, and kept for a moment."""
+    """The pages, by path. Each is made by a function, and kept for a moment.
+
+    `/path;media/type` is the same page for clients whose Accept names this media type.
+    """
 
     def __init__(self, pages: Mapping[str, Callable[[], WebPage]], observer: Observer) -> None:
         self._pages = pages
@@ -82,7 +85,7 @@ class Site:
 
     def __call__(self, environ: Environ, respond: Respond) -> Iterable[bytes]:
         """Answer a request: see PEP 3333."""
-        made = self._answer(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
+        made = self._answer(environ["REQUEST_METHOD"], self._variant(environ))
         page = made.page
         body, more = made.body(environ)
         headers = [("Content-Type", page.kind), ("Content-Length", str(len(body))), *more, *_HEADERS]
@@ -95,6 +98,16 @@ class Site:
         # As a file it is sent from where it is, and not copied for each client.
         wrapper: Callable[[io.BytesIO], Iterable[bytes]] = environ["wsgi.file_wrapper"]
         return wrapper(io.BytesIO(body))
+
+    def _variant(self, environ: Environ) -> str:
+        """The path, or the first of its media types that the client accepts by name."""
+        path = str(environ.get("PATH_INFO", "/"))
+        for accepted in environ.get("HTTP_ACCEPT", "").split(","):
+            media, _, parameters = accepted.partition(";")
+            variant = f"{path};{media.strip().lower()}"
+            if variant in self._pages and not _NEVER.fullmatch(parameters):
+                return variant
+        return path
 
     def _answer(self, method: str, path: str) -> _Made:
         if path not in self._pages:
@@ -157,7 +170,7 @@ class WebServer:
                 ident="",
             )
         except (OSError, OverflowError, ValueError) as error:
-            problem = f"cannot listen there: {error}"
+            problem = f"cannot listen on this address: {error}"
             raise ConfigError([Mistake("--listen", address, problem)]) from error
         self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
 

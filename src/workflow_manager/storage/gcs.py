@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from workflow_manager.clouds import google
 from workflow_manager.clouds.http import (
+    OPERATIONS,
     PAGE_BYTES,
     READ_STATUSES,
     Answer,
@@ -60,10 +61,10 @@ class GcsStore:
         """The bucket at `gs://{name}`; raises ConfigError, also if the libraries are missing."""
         require("gs://", "gcp", "google.auth", "orjson", "pycurl")
         if settings.identity:
-            raise ConfigError([Mistake("", "", "gs:// buckets have no identities: leave the identity out")])
+            raise ConfigError([Mistake("", "", "gs:// buckets do not use an identity: omit it")])
         match = _URL.fullmatch(url)
         if match is None:
-            raise ConfigError([Mistake("", "", "not a bucket of Cloud Storage: gs://{name}")])
+            raise ConfigError([Mistake("", "", "not a valid Cloud Storage URL: use gs://{name}")])
         emulator = settings.environ.get("STORAGE_EMULATOR_HOST", "")
         return cls(f"gs://{match[1]}", match[1], *google.open_service(settings, _SCOPES, _ENDPOINT, emulator))
 
@@ -84,6 +85,14 @@ class GcsStore:
         """See ObjectStore."""
         with self._translated("write", key):
             self._write(key, body)
+
+    def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
+        """See BatchWriter."""
+        answers = self._service.send_all([self._to_write(key, body) for key, body in objects], _OK)
+        return [
+            self._error("write", key, answer) if isinstance(answer, CloudError) else None
+            for (key, _), answer in zip(objects, answers, strict=True)
+        ]
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore."""
@@ -117,15 +126,15 @@ class GcsStore:
     def unstorable(self, key: str) -> str | None:
         """Names that are empty, too long, not UTF-8, or that Cloud Storage forbids."""
         try:
-            length = len(key.encode())
+            length = len(key) if key.isascii() else len(key.encode())
         except UnicodeEncodeError:
-            return "the name of an object has to be UTF-8"
+            return "an object name must be UTF-8"
         if not 1 <= length <= _LONGEST_KEY:
-            return f"the name of an object has 1 to {_LONGEST_KEY} bytes"
+            return f"an object name must have 1 to {_LONGEST_KEY} bytes"
         if "\r" in key or "\n" in key:
-            return "the name of an object cannot hold line breaks"
+            return "an object name cannot contain line breaks"
         if key in (".", "..") or key.startswith(_RESERVED):
-            return f"the name of an object cannot be . or .., or begin with {_RESERVED}"
+            return f"an object name cannot be . or .., or begin with {_RESERVED}"
         return None
 
     def close(self) -> None:
@@ -144,14 +153,22 @@ class GcsStore:
             "startOffset": start,
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES)
+        request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES, operation="list")
         return self._service.fetch(request, _OK, _parsed_directories if delimiter else _parsed_keys)
 
     def _write(
         self, key: str, body: bytes, condition: str = "", metadata: Mapping[str, object] | None = None
     ) -> Answer:
+        request = self._to_write(key, body, condition, metadata)
+        if isinstance(request, CloudError):
+            raise request
+        return self._service.send(request, frozenset({200, 412}) if condition else _OK)
+
+    def _to_write(
+        self, key: str, body: bytes, condition: str = "", metadata: Mapping[str, object] | None = None
+    ) -> Request | CloudError:
         if problem := self.unstorable(key):
-            raise CloudError(problem)
+            return CloudError(problem)
         boundary = uuid.uuid4().hex
         described = json.dumps({"name": key, **(metadata or {})})
         # In two parts, since some emulators heed conditions only there; it costs nothing.
@@ -165,8 +182,7 @@ class GcsStore:
         )
         headers = {"content-type": f"multipart/related; boundary={boundary}"}
         target = f"/upload{self._path}?uploadType=multipart{condition}"
-        accept = frozenset({200, 412}) if condition else _OK
-        return self._service.send(Request("POST", target, parts, headers), accept)
+        return Request("POST", target, parts, headers, operation="write")
 
     def _write_id(self, key: str) -> str:
         answer = self._send("GET", key, "?fields=metadata", frozenset({200, 404}))
@@ -181,7 +197,8 @@ class GcsStore:
         accept: frozenset[int],
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        request = Request(method, f"{self._path}/{_quoted(key)}{query}", b"", headers or {})
+        target = f"{self._path}/{_quoted(key)}{query}"
+        request = Request(method, target, b"", headers or {}, operation=OPERATIONS[method])
         answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"bucket does not exist" in answer.body:
             raise CloudError("the service answered 404: the bucket does not exist", status=404)
@@ -192,18 +209,21 @@ class GcsStore:
         try:
             yield
         except CloudError as error:
-            where = location(self.url, name)
-            who = self._who()
-            advice = error.advice or _advice(error, operation, who)
-            kind = AccessDeniedError if error.status == HTTPStatus.FORBIDDEN else StorageError
-            raise kind(operation, f"{where} as {who}", error.cause, advice) from error
+            raise self._error(operation, name, error) from error
+
+    def _error(self, operation: str, name: str, error: CloudError) -> StorageError:
+        where = location(self.url, name)
+        who = self._who()
+        advice = error.advice or _advice(error, operation, who)
+        kind = AccessDeniedError if error.status == HTTPStatus.FORBIDDEN else StorageError
+        return kind(operation, f"{where} as {who}", error.cause, advice)
 
 
 def _advice(error: CloudError, operation: str, who: str) -> str:
     if error.status == HTTPStatus.UNAUTHORIZED:
         return google.RENEW
     if error.status == HTTPStatus.FORBIDDEN:
-        return f"let {who} have {_PERMISSIONS[operation]}"
+        return f"grant {who} the permission {_PERMISSIONS[operation]}"
     if error.status == HTTPStatus.NOT_FOUND:
         return "create the bucket, or correct its name in the URL"
     return "check the bucket's URL and STORAGE_EMULATOR_HOST" if error.status else ""
@@ -227,7 +247,7 @@ def _listing(answer: Answer) -> dict[str, Any]:
     except ValueError:
         raise unfinished("broke off in the middle of a listing") from None
     if not isinstance(listing, dict):
-        raise unfinished("is no listing")
+        raise unfinished("is not a listing")
     return listing
 
 

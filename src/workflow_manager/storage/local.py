@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, escaped, location
-from workflow_manager.ports import Settings
+from workflow_manager.ports import NobodyCounts, RequestObserver, Settings
 
 # Files of our own that are not objects, such as those that are still being written.
 RESERVED = b".workflow-manager-"
@@ -28,29 +28,33 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _ADVICE = {
     errno.ENOENT: "create the directory, or correct the bucket's URL",
     errno.ENOTDIR: "a directory is needed, and symbolic links below the bucket are not followed",
-    errno.EEXIST: "something that is no object has this name",
+    errno.EEXIST: "an entry that is not an object has this name",
     errno.EISDIR: "a directory has this name",
-    errno.EACCES: "let the user that runs this read and write it",
-    errno.EPERM: "let the user that runs this read and write it",
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room, or raise the quota",
+    errno.EACCES: "grant this user read and write permission",
+    errno.EPERM: "grant this user read and write permission",
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space, or raise the quota",
     errno.EROFS: "the file system is mounted read-only",
     errno.ENAMETOOLONG: "the name is too long for this file system",
 }
 
 
 class LocalStore:
-    """A directory as a bucket. It is never left: symbolic links in it are not followed."""
+    """A directory as a bucket. It is never left: symbolic links in it are not followed.
 
-    def __init__(self, root: str) -> None:
+    A listing, with all its pages, counts as one request.
+    """
+
+    def __init__(self, root: str, requests: RequestObserver | None = None) -> None:
         self.url = f"file://{root}"
         self._root = root
+        self._requests = requests or NobodyCounts()
 
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
         """The directory of a `file://` URL; raises ConfigError if the URL has no absolute path."""
         if settings.identity:
-            raise ConfigError([Mistake("", "", "a directory has no identities: leave the identity out")])
+            raise ConfigError([Mistake("", "", "directories do not use an identity: omit it")])
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
             raise ConfigError(
@@ -60,8 +64,8 @@ class LocalStore:
             raise ConfigError([Mistake("", "", "write ? as %3F and # as %23 in the directory's name")])
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if "\0" in path:
-            raise ConfigError([Mistake("", "", "a directory's name cannot hold a NUL")])
-        return cls(os.path.realpath(path))
+            raise ConfigError([Mistake("", "", "a directory name cannot contain a NUL")])
+        return cls(os.path.realpath(path), settings.requests)
 
     def list_keys(self, prefix: str, after: str = "", before: str = "") -> Iterator[Sequence[str]]:
         """See ObjectStore. Opens no directory that lies outside the range."""
@@ -90,12 +94,12 @@ class LocalStore:
 
     def put(self, key: str, body: bytes) -> None:
         """See ObjectStore."""
-        with self._translated("write", key), self._written(key, body) as (temporary, name, directory):
+        with self._translated("write", key, body), self._written(key, body) as (temporary, name, directory):
             os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore."""
-        with self._translated("write", key), self._written(key, body) as (temporary, name, directory):
+        with self._translated("write", key, body), self._written(key, body) as (temporary, name, directory):
             try:
                 os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
             except FileExistsError:
@@ -106,11 +110,12 @@ class LocalStore:
 
     def get(self, key: str, limit: int | None = None) -> bytes | None:
         """See ObjectStore."""
-        with self._translated("read", key), self._existing(key) as (name, directory):
+        with self._translated("read", key) as content, self._existing(key) as (name, directory):
             if name is None:
                 return None
             with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb") as file:
-                return file.read(-1 if limit is None else limit)
+                content.append(file.read(-1 if limit is None else limit))
+                return content[0]
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -133,7 +138,7 @@ class LocalStore:
             return "the name is neither UTF-8 nor the bytes of a file's name"
         components = os.fsencode(key).split(b"/")
         problems = (
-            ("\0" in key, "a file's name cannot hold a NUL"),
+            ("\0" in key, "a file name cannot contain a NUL"),
             (
                 any(part in (b"", b".", b"..") for part in components),
                 "a path has no empty, . or .. components",
@@ -141,7 +146,7 @@ class LocalStore:
             (any(part.startswith(RESERVED) for part in components), f"{RESERVED.decode()}… is reserved"),
             (
                 any(len(part) > _LONGEST_COMPONENT for part in components),
-                f"a file's name can have at most {_LONGEST_COMPONENT} bytes",
+                f"a file name can have at most {_LONGEST_COMPONENT} bytes",
             ),
             (len(path) > _LONGEST_PATH, f"a path can have at most {_LONGEST_PATH} bytes"),
         )
@@ -247,15 +252,19 @@ class LocalStore:
                     os.unlink(temporary, dir_fd=directory)
 
     @contextmanager
-    def _translated(self, operation: str, name: str) -> Iterator[None]:
+    def _translated(self, operation: str, name: str, body: bytes = b"") -> Iterator[list[bytes]]:
+        """Counts an operation, with what it adds to the list as its answer, and translates its errors."""
+        answer: list[bytes] = []
         try:
-            yield
+            yield answer
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0, "check the disk and the directory")
             where = f" ({escaped(os.fsdecode(error.filename))})" if error.filename else ""
             cause = f"{error.strerror}{where}"
             kind = AccessDeniedError if error.errno in _FORBIDDEN else StorageError
             raise kind(operation, location(self.url, name), cause, advice) from error
+        finally:
+            self._requests.requested(operation, len(body), sum(map(len, answer)))
 
 
 def _is_object(name: bytes, directory: int) -> bool:

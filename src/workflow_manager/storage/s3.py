@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_plus
 
 from workflow_manager.clouds import aws
 from workflow_manager.clouds.http import (
+    OPERATIONS,
     PAGE_BYTES,
     READ_STATUSES,
     Answer,
@@ -72,7 +73,7 @@ class S3Store:
         require("s3://", "aws", "botocore", "pycurl")
         match = _URL.fullmatch(url)
         if match is None:
-            raise ConfigError([Mistake("", "", "not a bucket of S3: s3://{region}/{name}")])
+            raise ConfigError([Mistake("", "", "not a valid S3 URL: use s3://{region}/{name}")])
         region, name = match.groups()
         endpoint = aws.endpoint(settings.environ, "s3")
         path = f"/{name}"
@@ -100,6 +101,14 @@ class S3Store:
         """See ObjectStore."""
         with self._translated("write", key):
             self._write(key, body, {})
+
+    def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
+        """See BatchWriter."""
+        answers = self._service.send_all([self._to_write(key, body, {}) for key, body in objects], _OK)
+        return [
+            self._error("write", key, answer) if isinstance(answer, CloudError) else None
+            for (key, _), answer in zip(objects, answers, strict=True)
+        ]
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore. Where a look-alike has no `If-None-Match`, it is looked up and then written.
@@ -144,16 +153,16 @@ class S3Store:
         try:
             return f"{self._ask()} ({self._who})"
         except CloudError as error:
-            return f"{self._who} (whose they are could not be asked: {error.cause})"
+            return f"{self._who} (their identity could not be determined: {error.cause})"
 
     def unstorable(self, key: str) -> str | None:
         """Names that are empty, too long, or not UTF-8."""
         try:
-            length = len(key.encode())
+            length = len(key) if key.isascii() else len(key.encode())
         except UnicodeEncodeError:
-            return "the name of an object has to be UTF-8"
+            return "an object name must be UTF-8"
         if not 1 <= length <= _LONGEST_KEY:
-            return f"the name of an object has 1 to {_LONGEST_KEY} bytes"
+            return f"an object name must have 1 to {_LONGEST_KEY} bytes"
         return None
 
     def close(self) -> None:
@@ -173,29 +182,36 @@ class S3Store:
             "start-after": "" if token else _just_before(start),
         }
         text = "&".join(f"{name}={_quoted(value)}" for name, value in query.items() if value)
-        request = Request("GET", f"{self._path}/?{text}", limit=PAGE_BYTES)
+        request = Request("GET", f"{self._path}/?{text}", limit=PAGE_BYTES, operation="list")
         return self._service.fetch(request, _OK, partial(_parsed, pattern))
 
     def _write(
         self, key: str, body: bytes, headers: Mapping[str, str], accept: frozenset[int] = _OK
     ) -> Answer:
+        request = self._to_write(key, body, headers)
+        if isinstance(request, CloudError):
+            raise request
+        return self._answer(request, accept)
+
+    def _to_write(self, key: str, body: bytes, headers: Mapping[str, str]) -> Request | CloudError:
         if problem := self.unstorable(key):
-            raise CloudError(problem)
-        return self._send("PUT", key, accept, body, headers)
+            return CloudError(problem)
+        return self._request("PUT", key, body, headers)
 
     def _head(self, key: str) -> Mapping[str, str] | None:
         answer = self._send("HEAD", key, frozenset({200, 404}))
         return answer.headers if answer.status == HTTPStatus.OK else None
 
     def _send(
-        self,
-        method: str,
-        key: str,
-        accept: frozenset[int],
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
+        self, method: str, key: str, accept: frozenset[int], headers: Mapping[str, str] | None = None
     ) -> Answer:
-        request = Request(method, f"{self._path}/{quote(key, safe='/~')}", body, headers or {})
+        return self._answer(self._request(method, key, b"", headers or {}), accept)
+
+    def _request(self, method: str, key: str, body: bytes, headers: Mapping[str, str]) -> Request:
+        target = f"{self._path}/{quote(key, safe='/~')}"
+        return Request(method, target, body, headers, operation=OPERATIONS[method])
+
+    def _answer(self, request: Request, accept: frozenset[int]) -> Answer:
         answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"NoSuchBucket" in answer.body:
             code, message = aws.explain(answer.body)
@@ -207,11 +223,14 @@ class S3Store:
         try:
             yield
         except CloudError as error:
-            where = location(self.url, name)
-            advice = error.advice or _advice(error, operation, self._who)
-            denied = error.status == HTTPStatus.FORBIDDEN and error.code not in _ADVICE
-            kind = AccessDeniedError if denied else StorageError
-            raise kind(operation, f"{where} as {self._who}", error.cause, advice) from error
+            raise self._error(operation, name, error) from error
+
+    def _error(self, operation: str, name: str, error: CloudError) -> StorageError:
+        where = location(self.url, name)
+        advice = error.advice or _advice(error, operation, self._who)
+        denied = error.status == HTTPStatus.FORBIDDEN and error.code not in _ADVICE
+        kind = AccessDeniedError if denied else StorageError
+        return kind(operation, f"{where} as {self._who}", error.cause, advice)
 
 
 def _advice(error: CloudError, operation: str, who: str) -> str:
@@ -220,7 +239,8 @@ def _advice(error: CloudError, operation: str, who: str) -> str:
     if error.code in _ADVICE:
         return _ADVICE[error.code]
     if error.status in (401, 403):
-        return f"let {who} have {_PERMISSIONS[operation]}; see also the bucket's policy and its key's"
+        permission = _PERMISSIONS[operation]
+        return f"grant {who} the permission {permission}; check also the policies of the bucket and its key"
     if error.status == HTTPStatus.NOT_FOUND:
         return _ADVICE["NoSuchBucket"]
     return "check the bucket's URL and the endpoint" if error.status else ""
@@ -236,7 +256,7 @@ def _parsed(pattern: re.Pattern[str], answer: Answer) -> Page:
     if "<IsTruncated>true<" not in text:
         token = ""
     elif not token:
-        raise unfinished("says that the listing goes on, but not where")
+        raise unfinished("says that the listing continues, but not where")
     names: list[str] = pattern.findall(text)
     joined = "".join(names)  # what stands beside the names, such as ETags, is full of entities
     if "&" in joined:

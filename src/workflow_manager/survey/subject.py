@@ -8,6 +8,7 @@ from workflow_manager.core.batches import HourOfNames
 from workflow_manager.core.names import (
     INGESTION,
     MARKER_PREFIX,
+    NO_HOUR,
     Batch,
     BatchIds,
     Part,
@@ -86,7 +87,7 @@ def _object(key: str, batch_ids: BatchIds) -> BatchSubject:
         return BatchSubject(aggregation, Batch("", rest), problem)
     hour = hour_of(key, prefix)
     if hour is None:
-        return BatchSubject(aggregation, Batch("", rest), "no hour follows the aggregation")
+        return BatchSubject(aggregation, Batch("", rest), NO_HOUR)
     minute, _, name = key[len(prefix) + len(hour) :].partition("/")
     stem = next((name.rpartition(f".{infix}")[0] for infix in _INFIXES if f".{infix}" in name), name)
     names = HourOfNames(prefix, hour, INGESTION, batch_ids)
