@@ -30,6 +30,7 @@ Check = Callable[[str], None]  # looks at what was printed, and at what is there
 BATCH = "kittens-seen/2026/11/22/18/05/a1b2c3d4-0000-4000-8000-{:012}"
 NOW = datetime(2026, 11, 22, 18, 30, tzinfo=UTC)
 NEEDS = {
+    "Docker",
     "a cloud",
     "a cluster",
     "a signing key",
@@ -42,6 +43,8 @@ NEEDS = {
 ELSEWHERE = {
     "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/how-to/add-a-task-queue.md": "tests/test_how_to.py",
+    "docs/how-to/run-on-kubernetes.md": "tests/deploy/test_kubernetes_pages.py",
+    "docs/how-to/upgrade-and-roll-back.md": "tests/deploy/test_kubernetes_pages.py",
     "docs/how-to/the-peer-was-down.md": "tests/test_story.py",
     "docs/tutorial.md": "tests/test_first_steps.py",
     "docs/tutorial-serve.md": "tests/test_first_steps.py",
@@ -265,6 +268,7 @@ STORIES: dict[str, Callable[[Setting], Check]] = {
     "docs/how-to/redrive-dead-letters.md": _dead_letters,
     "docs/how-to/runbooks.md": _runbooks,
     "docs/how-to/serve-many-instances.md": _instances,
+    "docs/how-to/tasks-as-jobs.md": _pip,
     "docs/how-to/use-cloud-buckets.md": _pip,
     "docs/index.md": _start_page,
 }
