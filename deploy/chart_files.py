@@ -1,6 +1,6 @@
 """Make what is derived in this folder: `make chart`.
 
-- the chart's values.schema.json, from the flags of the program;
+- the chart's values.schema.json, from the flags of the program, and which of them only `serve` has;
 - its copies of the alerts and of the dashboard, because a chart can include only its own files;
 - the bases in kustomize/, from the chart.
 """
@@ -34,7 +34,7 @@ COPIES = {
 _CHARTS_OWN = {"config", "instance", "listen", "shard", "shard-count"}
 _HELM_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/instance")
 
-_MADE = "# Made from the chart by 'make chart'; change it in an overlay.\n"
+_MADE = "# Made by 'make chart'.\n"
 _TEXT = {"type": "string"}
 _NAME = {"type": "string", "minLength": 1}
 _BOOLEAN = {"type": "boolean"}
@@ -66,6 +66,11 @@ def values_schema() -> str:
         "$defs": defs,
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def serve_flags() -> str:
+    """The flags of an instance that a run does not have."""
+    return _yaml([[option.name for option in SERVED.options]])
 
 
 def _chart_properties(serve_flags: dict[str, object]) -> dict[str, object]:
@@ -227,6 +232,7 @@ def _strip(value: Any) -> None:  # noqa: ANN401 (a YAML document)
 def main() -> int:
     """Write all of it; the path of Helm is the environment's HELM."""
     (CHART / "values.schema.json").write_text(values_schema())
+    (CHART / "files" / "serve-flags.yaml").write_text(serve_flags())
     for source, copy in COPIES.items():
         if source.exists():
             shutil.copyfile(source, copy)

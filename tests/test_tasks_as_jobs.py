@@ -14,10 +14,10 @@ import yaml
 from servers.kubernetes import ControlPlane
 from servers.process import find
 from support.command import Deployment, Outcome, call
-from support.jobs import environment, expanded, jobs, message_of
+from support.jobs import OPERATOR_RULES, RULES, environment, expanded, jobs, message_of
 
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "tasks-as-jobs.md").read_text()
-INTAKE, AGGREGATE, PERMISSIONS, KUEUE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+INTAKE, AGGREGATE, PERMISSIONS, OPERATOR, KUEUE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 # The command of this environment, which has the extras: the wheel's own has none.
 COMMAND = Path(sys.executable).with_name("workflow-manager")
 NOW = ("--now=2026-11-23T04:20:00Z", "--intake-max-age=6h", "--aggregation-period=4h", "--grace-period=20m")
@@ -106,6 +106,12 @@ def test_the_templates_run_facilitator_with_the_arguments_of_the_task(
         for word in ("--batch-id", batch_id.format(number), "--batch-time", "2026/11/23/00/05")
     ]
     assert reader.ran(aggregate) == ["aggregate", "--aggregation-id", "kittens-seen", *window, *named]
+
+
+def test_the_permissions_are_those_that_all_tests_of_jobs_have() -> None:
+    role, _ = yaml.safe_load_all(PERMISSIONS)
+    assert role["rules"] == list(RULES)
+    assert yaml.safe_load(OPERATOR)["rules"] == list(OPERATOR_RULES)
 
 
 def test_the_permissions_are_enough_to_check_and_to_bound(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
-from workflow_manager.errors import QueueError
+from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.observe.event import Event
 
 
@@ -140,6 +140,18 @@ class Bucket(Protocol):
 
     def unstorable(self, key: str) -> str | None:
         """Why no object of this name can ever be put here, or None if one can. Sends no request."""
+        ...
+
+
+@runtime_checkable
+class BatchWriter(Protocol):
+    """What a Bucket can have besides: writes that take less together than one by one."""
+
+    def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
+        """Write or replace objects, as `put` does, all at once.
+
+        For each, in order, None or why it could not be written.
+        """
         ...
 
 

@@ -62,8 +62,9 @@ def test_validations_of_our_own_in_the_peers_bucket_are_told(
     deployment.put("peer", f"agg/2026/11/22/17/05/b.validity_{1 - peer}.sig", "agg/other", "validity_1")
     mistaken = check(deployment, *flags)
     assert mistaken.status == 1
-    us = "first processor, which is us with" if flags else "other processor, which is us without"
-    told = f"names contain validity_{1 - peer}: it seems to belong to the {us} --is-first"
+    us = "first processor, which we are as --is-first is set"
+    us = us if flags else "second processor, which we are as --is-first is not set"
+    told = f"names contain validity_{1 - peer}, so it seems to belong to the {us}"
     assert told in mistaken.stdout
     assert "correct --is-first" in mistaken.stdout
     deployment.put("peer", f"second/2026/11/22/17/05/b.validity_{peer}")

@@ -145,7 +145,7 @@ def test_a_malformed_name_is_told_as_it_was_given_with_the_buckets_that_have_it(
     deployment.put("ingestion", name)
     outcome = explain(deployment, name)
     assert outcome.stdout.splitlines()[:2] == [
-        f"'{name}' is malformed: no minute follows the hour.",
+        f"'{name}' is malformed: '61' is not a minute.",
         "It is in the ingestion bucket.",
     ]
     (found,) = as_json(deployment, name)

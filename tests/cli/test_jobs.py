@@ -19,7 +19,7 @@ from servers.kubernetes import ControlPlane
 from servers.process import wait_until
 from servers.tls import Authority
 from support.command import Outcome, call
-from support.jobs import TEMPLATE, environment, jobs, jobs_queue, task_body
+from support.jobs import OPERATOR_RULES, TEMPLATE, environment, jobs, jobs_queue, task_body
 from workflow_manager.cli.jobs import complete_names
 from workflow_manager.ports import Message
 
@@ -36,7 +36,8 @@ class Tasks:
         self.plane = plane
         self.namespace = plane.namespace()
         self._folder = folder
-        self._config = plane.kubeconfig_for(plane.token, self.namespace)
+        operator = plane.service_account(self.namespace, OPERATOR_RULES, "operator")
+        self._config = plane.kubeconfig_for(operator, self.namespace)
 
     def publish(
         self,

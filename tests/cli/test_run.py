@@ -107,7 +107,7 @@ class TestGoodInput:
         cpu, memory = tmp_path / "cpu.prof", tmp_path / "memory.txt"
         assert deployment.run(*NOW, "--cpuprofile", str(cpu), "--memprofile", str(memory)).status == 0
         functions = {name.rpartition(".")[2] for _, _, name in pstats.Stats(str(cpu)).stats}  # type: ignore[attr-defined] # undocumented, but what tools read
-        assert {"split_suffix", "publish", "put"} <= functions
+        assert {"fold_parts", "publish", "put"} <= functions
         stacks = memory.read_text().splitlines()
         assert all(line.rpartition(" ")[2].isdigit() for line in stacks)
         assert any("scheduler.py" in line for line in stacks)
@@ -176,7 +176,7 @@ class TestBadInput:
             "--max-enqueue-workers='0': not a positive whole number",
             "--now='yesterday': not an RFC 3339 time",
             "--is-first='maybe': not a boolean (true or false)",
-            "--push-gateway: not the URL of a Pushgateway",
+            "--push-gateway: not a valid Pushgateway URL",
             "--task-queue-kind='carrier-pigeon': unknown kind of queue; use one of: ",
             "--ingestor-input='ftp://x/y': 'ftp' is not a known scheme of a bucket URL",
             "_INTAKE_MAX_AGGE: unknown variable; did you mean WORKFLOW_MANAGER_INTAKE_MAX_AGE?",
@@ -220,7 +220,7 @@ class TestBadInput:
         for command in ("run", "check"):
             outcome = call(deployment.command, [command, *flags])
             assert outcome.status == 2
-            assert f"file://{tmp_path}/own': is the bucket of --" in outcome.stderr
+            assert f"file://{tmp_path}/own': is also the bucket of --" in outcome.stderr
 
     def test_variables_that_kubernetes_makes_for_a_service_are_left_alone(
         self, deployment: Deployment
@@ -250,7 +250,7 @@ class TestBadInput:
     def test_a_lease_that_others_would_ignore_is_refused(self, deployment: Deployment) -> None:
         outcome = deployment.run("--lease-duration", "61m")
         assert outcome.status == 2
-        assert "--lease-duration='61m': longer than 1h: other runs ignore such a lease" in outcome.stderr
+        assert "--lease-duration='61m': must not exceed 1h: other runs ignore longer leases" in outcome.stderr
         assert deployment.run("--lease-duration", "1h").status == 0
 
     @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ class TestBadInput:
         flags = changed(deployment.flags(), sqlite_path="/no/such/directory/tasks.db")
         outcome = call(deployment.command, ["run", *flags, *NOW])
         assert outcome.status == 1
-        assert "does the directory exist" in outcome.stderr
+        assert "check that the directory exists" in outcome.stderr
         assert deployment.markers() == set()
 
     def test_a_full_disk_for_the_queue_loses_nothing(self, deployment: Deployment, full_disk: Path) -> None:

@@ -10,10 +10,10 @@ from servers.fixtures import KEYS, gcs_bucket, s3_bucket
 from workflow_manager.errors import StorageError
 from workflow_manager.ports import ObjectStore, Settings
 from workflow_manager.storage.s3 import S3Store
-from workflow_manager.testing.store_contract import ODD, StoreContract, keys
+from workflow_manager.testing.store_contract import ODD, BatchWriterContract, keys
 
 
-class TestS3OnMoto(StoreContract):
+class TestS3OnMoto(BatchWriterContract):
     many: ClassVar[int] = 2050  # moto writes some 300 a second
 
     # moto's HTTP server takes no line feed in a path, however it is encoded.
@@ -26,7 +26,7 @@ class TestS3OnMoto(StoreContract):
         store.close()
 
 
-class TestS3OnSeaweedFS(StoreContract):
+class TestS3OnSeaweedFS(BatchWriterContract):
     """SeaweedFS keeps objects in directories, with names and an order that follow from that."""
 
     odd_names: ClassVar[list[str]] = ["tab\t/nl\n/cr\r", "ctl/\x01\x1f\x7f"]
@@ -70,7 +70,7 @@ class TestS3OnSeaweedFS(StoreContract):
         assert keys(store) == ["a/b"]  # which no client can know beforehand
 
 
-class TestGcsOnFakeGcsServer(StoreContract):
+class TestGcsOnFakeGcsServer(BatchWriterContract):
     many: ClassVar[int] = 2050  # the server slows down with every object
 
     # Cloud Storage has no line breaks in names.

@@ -8,10 +8,10 @@ import pytest
 from workflow_manager.ports import ObjectStore, Settings
 from workflow_manager.storage.local import LocalStore
 from workflow_manager.storage.memory import MemoryStore
-from workflow_manager.testing.store_contract import StoreContract
+from workflow_manager.testing.store_contract import BatchWriterContract, StoreContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(BatchWriterContract):
     @pytest.fixture
     def store(self) -> ObjectStore:
         return MemoryStore()

@@ -15,6 +15,7 @@ from workflow_manager.core.marker_record import (
     Writer,
     parse_record,
     record_of,
+    timestamp,
 )
 from workflow_manager.core.names import Batch, path_time
 from workflow_manager.core.schema import MARKER
@@ -51,7 +52,7 @@ entries = st.builds(ScheduledAgain, texts, texts, texts, texts)
 
 def record(again: tuple[ScheduledAgain, ...] = ()) -> MarkerRecord:
     task = AggregationTask("agg", WINDOW, BATCHES)
-    made = record_of(task, TRACE, "aggregate", datetime(2026, 11, 23, 4, 20, tzinfo=UTC), WRITER)
+    made = record_of(task, TRACE, "aggregate", "2026-11-23T04:20:00Z", WRITER)
     for entry in again:
         made = made.scheduled_again(entry, made.batches)
     return made
@@ -64,7 +65,7 @@ def test_it_is_one_line_of_json_that_keeps_its_schema() -> None:
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         assert list(SCHEMA.iter_errors(json.loads(line))) == []
-    intake = record_of(IntakeTask("agg", BATCHES[0]), TRACE, "intake", BEGIN, WRITER)
+    intake = record_of(IntakeTask("agg", BATCHES[0]), TRACE, "intake", timestamp(BEGIN), WRITER)
     assert intake.batches is None
     assert list(SCHEMA.iter_errors(json.loads(intake.render()))) == []
 
@@ -133,7 +134,9 @@ def test_a_record_of_50_000_batches_stays_far_below_what_is_read() -> None:
         Batch(f"2026/11/22/16/{number % 60:02}", f"b8a5579a-f984-460a-a42d-{number:012}")
         for number in range(50_000)
     )
-    made = record_of(AggregationTask("agg", WINDOW, tuple(sorted(many))), TRACE, "t", BEGIN, WRITER)
+    made = record_of(
+        AggregationTask("agg", WINDOW, tuple(sorted(many))), TRACE, "t", timestamp(BEGIN), WRITER
+    )
     body = made.render()
     assert len(body) < LONGEST_RECORD / 7
     assert parse_record(f"task-markers/{made.marker}", body) == made

@@ -162,6 +162,14 @@ def test_flags_reach_the_program_as_they_are_written() -> None:
     assert "--intake-tasks-topic=$$(HOME) $x {{ y }} \"'\\" in args
 
 
+def test_flags_that_only_serve_has_are_not_given_to_runs() -> None:
+    """So that the same instances can be values of either mode."""
+    served = {option.name: "1m" for option in SERVED.options}
+    assert render(with_instance(served)).container()["args"] == render(with_instance()).container()["args"]
+    entry = yaml.safe_load(file_of(render(with_instance(served))))["instances"]["na-ingestor-1"]
+    assert served.items() <= entry.items()
+
+
 SECRETS: dict[str, object] = {
     "push-gateway": {"secretKeyRef": {"name": "gateway", "key": "url"}},
     "gcp-project-id": {"configMapKeyRef": {"name": "cloud", "key": "project"}},

@@ -210,12 +210,19 @@ def test_the_fleet_is_shown_as_it_is(scraped: Prometheus) -> None:
 def test_prometheus_evaluates_all_rules_on_real_metrics(scraped: Prometheus) -> None:
     rules = [rule for group in scraped.ask("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
-    firing = {
-        (one["labels"]["alertname"], one["labels"]["locality"]) for one in scraped.ask("alerts")["alerts"]
+    active = {
+        (
+            one["labels"]["alertname"].removeprefix("WorkflowManager"),
+            one["labels"]["instance_name"],
+            one["state"],
+        )
+        for one in scraped.ask("alerts")["alerts"]
     }
-    assert ("WorkflowManagerWindowsMissed", "na") in firing
-    assert ("WorkflowManagerBatchesTooOld", "eu") in firing
-    assert ("WorkflowManagerNoSuccessfulRun", "na") not in firing
+    assert active == {
+        *(("WindowsMissed", name, "firing") for name in ("na-1", "eu-1")),
+        *(("BatchesTooOld", name, "firing") for name in ("na-1", "eu-1")),
+        ("RunsFail", "broken", "pending"),
+    }, "and no others"
 
 
 def test_prometheus_has_no_complaints_about_what_it_scrapes(scraped: Prometheus) -> None:

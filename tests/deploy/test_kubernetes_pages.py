@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from servers.kubernetes import ControlPlane, kubectl, tool
-from support.chart import ROOT, container, render
+from support.chart import RELEASE, ROOT, container, render
 from support.kubelet import Kubelet, kubelet
 from workflow_manager.assembly import flags_of_kind
 
@@ -107,6 +107,13 @@ def test_the_values_for_jobs_make_a_role_and_give_each_instance_its_templates() 
         assert f"--kubernetes-job-template-intake={directory}/{intake}.yaml" in args
         assert f"--kubernetes-job-template-aggregate={directory}/aggregate.yaml" in args
         assert flags_of_kind(command, "", "kubernetes-jobs").parse(args, {}).all_mistakes() == []
+
+
+def test_the_values_for_monitoring_make_what_the_page_says() -> None:
+    served = yaml.safe_load(values()[0]) | yaml.safe_load(values()[2]) | {"mode": "serve"}
+    kinds = {one["kind"] for one in render(served).documents}
+    assert {"PrometheusRule", "ServiceMonitor"} <= kinds
+    assert render(served).one("ConfigMap", f"{RELEASE}-workflow-manager-dashboard")
 
 
 def test_every_command_of_the_pages_is_tried() -> None:

@@ -1,22 +1,26 @@
 """What run, status and serve deliver, read by Prometheus' own parser and linter."""
 
+import hashlib
 import re
 import urllib.request
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from servers.prometheus import promtool
-from support.command import Deployment, call
+from support.command import Deployment, call, metrics
 from support.serving import COMMAND, Fleet
+from workflow_manager.core.lease_names import LeaseName
 from workflow_manager.observe.metric_definitions import PREFIX, Definition, MetricType, Source, delivered_by
 
 PROMETHEUS_ACCEPTS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
+pytestmark = pytest.mark.timeout(120)
 HOSTILE = 'odd "\n\\ name'
 
 
@@ -80,6 +84,27 @@ def test_a_status_whose_metrics_cannot_be_delivered_ends_with_3(tmp_path: Path) 
     assert "is the Pushgateway up?" in ended.stderr
     assert call(COMMAND, [*flags, "--dry-run"]).status == 0
     assert call(COMMAND, [*flags, "--fail-on=too-old"]).status == 4
+
+
+def test_a_run_that_leaves_everything_to_another_tells_since_when_that_one_works(tmp_path: Path) -> None:
+    made = deployment(tmp_path)
+    file = tmp_path / "run.prom"
+    assert made.run("--metrics-file", str(file)).status == 0
+    before = names(file.read_text())
+    now = datetime.now(UTC)
+    begun = int((now - timedelta(minutes=40)).timestamp())
+    scope = hashlib.sha256(f"file://{(tmp_path / 'ingestion').resolve()}".encode()).hexdigest()[:16]
+    lease = LeaseName(int(now.timestamp()) + 300, begun, "ab", 7, "elsewhere")
+    made.put("own", lease.key(scope))
+    made.put_batch(f"kittens-seen/{now:%Y/%m/%d/%H/%M}/{uuid.uuid4()}")
+    ended = made.run("--metrics-file", str(file))
+    assert ended.event("run.superseded")["host"] == "elsewhere"
+    text = file.read_text()
+    assert promtool("check", "metrics", text=text) == ""
+    assert names(text) == before, "the figures of the other run stay"
+    told = metrics(text)
+    assert told[f"{PREFIX}superseded"] == {"": 1}
+    assert told[f"{PREFIX}lease_held_since_seconds"] == {"": begun}
 
 
 def test_the_page_of_serve(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands of the runbooks mend what the alerts see: the metric of the alert is 0 afterwards."""
+"""The commands of the runbooks fix what the alerts see: the metric of the alert is 0 afterwards."""
 
 import os
 import re
@@ -107,7 +107,7 @@ def operated(tmp_path: Path) -> Operated:
         ("WorkflowManagerBatchesLeftOut", LEFT_OUT, 1),
     ],
 )
-def test_the_commands_of_a_runbook_mend_what_its_alert_sees(
+def test_the_commands_of_a_runbook_fix_what_its_alert_sees(
     operated: Operated, alert: str, sample: str, count: int
 ) -> None:
     assert operated.told(sample) == count

@@ -144,7 +144,7 @@ def test_a_thousand_connections_are_answered_in_the_end(
 
 @pytest.mark.parametrize("address", ["nowhere.invalid:80", "127.0.0.1:x"])
 def test_an_address_that_cannot_be_listened_on(address: str, events: Events) -> None:
-    with pytest.raises(ConfigError, match=r"--listen=.*: cannot listen there"):
+    with pytest.raises(ConfigError, match=r"--listen=.*: cannot listen on this address"):
         WebServer(address, Site({}, events))
 
 

@@ -34,6 +34,13 @@ RULES = (
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get"]},
 )
+# What those need who use the command `jobs`.
+OPERATOR_RULES = (
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "get", "list"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get", "patch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+)
 
 
 def templates(folder: Path, text: str = TEMPLATE) -> dict[str, object]:

@@ -162,15 +162,12 @@ def _whose(store: ObjectStore, *, is_first: bool) -> str:
     )
     found = {infix for name in names for infix in (peer, own) if name.endswith(tuple(suffixes(infix)))}
     if found == {own}:
-        us = (
-            "the first processor, which we are with"
-            if is_first
-            else "the other processor, which we are without"
-        )
+        us = f"the {'first' if is_first else 'second'} processor"
+        flag = f"--is-first is {'set' if is_first else 'not set'}"
         raise StorageError(
             "use",
             f"{store.url} as the peer's bucket",
-            f"its names contain {own}, so it seems to belong to {us} --is-first",
+            f"its names contain {own}, so it seems to belong to {us}, which we are as {flag}",
             "correct --is-first, or --peer-validation-input if it names our own bucket",
         )
     return f"names contain {' and '.join(sorted(found))}" if found else "no validations yet"

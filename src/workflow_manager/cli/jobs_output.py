@@ -4,10 +4,14 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from workflow_manager.observe.logs import printable
 from workflow_manager.queues.job_records import JobRecord, JobState
 from workflow_manager.report.json_form import plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _HEADINGS = ("NAME", "TASK", "AGGREGATION", "STATE", "AGE", "WHY")
 _STYLES = {JobState.FAILED: "red", JobState.COMPLETE: "green", JobState.RUNNING: "cyan"}
@@ -21,11 +25,13 @@ def print_json(records: Sequence[JobRecord]) -> None:
 
 def show(records: Sequence[JobRecord], now: datetime) -> None:
     """Print a table, in columns that fit the terminal if there is one."""
-    rows = [_row(record, now) for record in records]
+    rows = [row(record, now) for record in records]
     if not rows:
         print("no Jobs", file=sys.stderr)
     elif sys.stdout.isatty():
-        _show_on_terminal(records, rows)
+        from workflow_manager.cli.summary import console  # noqa: PLC0415 (rich is for terminals only)
+
+        console().print(table(records, rows))
     else:
         lines = [_HEADINGS, *rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
@@ -46,23 +52,25 @@ def age(duration: timedelta) -> str:
     return "".join(shown) or "0s"
 
 
-def _row(record: JobRecord, now: datetime) -> tuple[str, ...]:
+def row(record: JobRecord, now: datetime) -> tuple[str, ...]:
+    """The cells of a record, with nothing in them that moves the cursor."""
     told = (record.name, record.task, record.aggregation, record.state, age(now - record.created))
     return tuple(printable(text) for text in (*told, record.reason))
 
 
-def _show_on_terminal(records: Sequence[JobRecord], rows: Sequence[tuple[str, ...]]) -> None:
+def table(records: Sequence[JobRecord], rows: Sequence[tuple[str, ...]]) -> "Table":
+    """The rows as a table in 80 columns; names stay whole, as they are copied."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 (rich is for terminals only)
     from rich.table import Table  # noqa: PLC0415 (as above)
     from rich.text import Text  # noqa: PLC0415 (as above)
 
-    from workflow_manager.cli.summary import console  # noqa: PLC0415 (as above)
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in _HEADINGS:
-        table.add_column(heading.lower(), overflow="fold", no_wrap=heading in ("STATE", "AGE"))
-    for record, row in zip(records, rows, strict=True):
-        cells = [Text(cell) for cell in row]
-        cells[3].stylize(_STYLES.get(record.state, ""))
-        table.add_row(*cells)
-    console().print(table)
+    found = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in ("job", "state", "age"):
+        found.add_column(heading, overflow="fold", no_wrap=heading != "job")
+    for record, (name, task, aggregation, state, since, why) in zip(records, rows, strict=True):
+        job = Text(name)
+        job.append(f"\n  {task} of {aggregation}", style="dim")
+        if why:
+            job.append(f"\n  {why}", style="yellow")
+        found.add_row(job, Text(state, style=_STYLES.get(record.state, "")), Text(since))
+    return found

@@ -31,7 +31,7 @@ Three commands deliver metrics:
   `locality` (`--k8s-namespace`) and `ingestor` (`--ingestor-label`). A user name and password in the
   URL are sent as basic authentication. Scrape the Pushgateway with `honor_labels: true`.
 - `--metrics-file FILE` writes to a file for node-exporter's textfile collector, atomically, with
-  `locality` and `ingestor` as labels. `run` and `status` may share a file.
+  `locality` and `ingestor` as labels. `run` and `status` may share a file; give each instance its own.
 - `/metrics` of [`serve`](../how-to/serve-many-instances.md) has the labels `instance_name`, `locality`
   and `ingestor`, in Prometheus' text format, or in OpenMetrics for clients that accept it.
 
@@ -113,7 +113,7 @@ see it:
 - A locality in which no aggregation has a new batch: `workflow_manager_newest_batch_timestamp_seconds`
   is 0 if the intake window has no ready batch, so its maximum over some hours becomes old, and then 0,
   instead of ending.
-- A run that does not happen at all. A Pushgateway keeps the last value for ever, and forgets it when it
+- A run that does not happen at all. A Pushgateway keeps the last value forever, and forgets it when it
   is restarted:
 
   ```promql

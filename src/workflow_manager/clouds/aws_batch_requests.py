@@ -46,7 +46,8 @@ _SIZE = re.compile(rf"<(key|Name)>{SIZE_ATTRIBUTE}</\1>\s*<[vV]alue>([0-9]+)</[v
 _TAKEN = re.compile("<MessageId>[^<]+</MessageId>")
 _SENDER_FAULT = re.compile(r"<SenderFault>\s*true\s*</SenderFault>")
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The complement, with all that is allowed, takes a dozen times as long to compile.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html
 _GROUP = re.compile("[!-~]{1,128}")
 _FIFO = ".fifo"
@@ -211,9 +212,11 @@ def _refusal(entry: str) -> CloudError:
 def _unsent(message: Message) -> CloudError:
     """What there is to say of a message before it is sent, or why it cannot be."""
     try:
-        forbidden = _FORBIDDEN.search(message.body.decode())
+        text = message.body.decode()
     except UnicodeDecodeError:
         return CloudError("the service accepts only UTF-8, and the message is not valid UTF-8")
+    # None of them is printable, and that is known at once.
+    forbidden = None if text.isprintable() else _FORBIDDEN.search(text)
     if forbidden:
         return CloudError(f"the service accepts no message that contains the character {forbidden[0]!a}")
     return CloudError("the message was not sent", tries=ALWAYS)

@@ -98,14 +98,12 @@ class Tokens:
             proxied=parts.scheme != "http",
         )
         try:
-            status, answered, data = transport.exchange(
-                Request(method, target, body or b""), headers or {}, deadline
-            )
+            answer = transport.exchange(Request(method, target, body or b""), headers or {}, deadline)
         except CloudError as error:
             raise TransportError(error) from error
         finally:
             transport.close()
-        return SimpleNamespace(status=status, headers=answered, data=data)
+        return SimpleNamespace(status=answer.status, headers=answer.headers, data=answer.body)
 
 
 def open_service(settings: Settings, scopes: Sequence[str], url: str, emulator: str) -> tuple[Service, "Who"]:

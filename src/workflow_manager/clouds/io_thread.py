@@ -32,7 +32,7 @@ class Transfer:
     `lines` has the header lines, and `chunks` the body.
     """
 
-    __slots__ = ("chunks", "code", "curl", "lines", "message", "waiting")
+    __slots__ = ("chunks", "code", "curl", "lines", "message", "method", "waiting")
 
     def __init__(self, options: Options) -> None:
         self.curl = pycurl.Curl()
@@ -40,6 +40,7 @@ class Transfer:
         self.lines: list[bytes] = []
         self.code = 0
         self.message = ""
+        self.method = ""  # that the handle is set to
         self.waiting = Waiting(0)
         for option, value in options:
             if value is None:
@@ -103,6 +104,8 @@ class IoThread:
 
         If the wait is interrupted, as Ctrl-C does, they go on and must not be touched any more.
         """
+        if not transfers:
+            return
         waiting = Waiting(len(transfers))
         for transfer in transfers:
             transfer.waiting = waiting

@@ -17,8 +17,7 @@ in `Retry-After` is given that time, but no more than LONGEST_WISH.
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from importlib.util import find_spec
 from time import sleep
@@ -106,47 +105,121 @@ class Service:
 
     def fetch(self, request: Request, accept: frozenset[int], parse: Callable[[Answer], T]) -> T:
         """What `parse` makes of the answer. If it raises a CloudError that may be tried again, it is."""
+        (result,) = self.fetch_all([request], accept, parse)
+        if isinstance(result, CloudError):
+            raise result
+        return result
+
+    def send_all(
+        self, requests: Sequence[Request | CloudError], accept: frozenset[int]
+    ) -> list[Answer | CloudError]:
+        """The answers to requests that are sent at once, or why there is none; see `send`."""
+        return self.fetch_all(requests, accept, _as_it_is)
+
+    def fetch_all(
+        self, requests: Sequence[Request | CloudError], accept: frozenset[int], parse: Callable[[Answer], T]
+    ) -> list[T | CloudError]:
+        """What becomes of requests that are sent at once, in order; see `fetch`. No error is raised.
+
+        An error in the place of a request, which cannot be made, is its outcome.
+        """
         begin = time.monotonic()
+        results: dict[int, T | CloudError] = {}
+        pending = {n: request for n, request in enumerate(requests) if isinstance(request, Request)}
         attempt = 0
-        while True:
+        while pending:
             attempt += 1
             deadline = self._retry_policy.deadline(begin)
-            try:
-                return parse(self._once(request, accept, deadline, attempt))
-            except CloudError as error:
-                wait = pause(attempt, error.retry_after)
-                allowed = min(error.tries, self._retry_policy.tries)
-                deadline = self._retry_policy.deadline(begin)  # which may have moved meanwhile
-                if attempt >= allowed or time.monotonic() + wait >= deadline:
-                    if attempt > 1:
-                        error.cause += f" (tried {attempt} times in {time.monotonic() - begin:.1f} s)"
-                    raise
-                sleep(wait)
+            tried = self._once(list(pending.values()), accept, parse, deadline, attempt)
+            outcomes = dict(zip(pending, tried, strict=True))
+            results.update(outcomes)
+            failed = {n: error for n, error in outcomes.items() if isinstance(error, CloudError)}
+            pending = {number: pending[number] for number in self._to_try_again(failed, begin, attempt)}
+        return [
+            request if isinstance(request, CloudError) else results[number]
+            for number, request in enumerate(requests)
+        ]
+
+    def _to_try_again(self, failed: Mapping[int, CloudError], begin: float, attempt: int) -> list[int]:
+        """Those that are worth another try, after a pause. The errors of the others are completed."""
+        tries = self._retry_policy.tries
+        pending = [number for number, error in failed.items() if attempt < min(error.tries, tries)]
+        wait = pause(attempt, max((failed[number].retry_after for number in pending), default=0.0))
+        # The deadline may have moved meanwhile.
+        if pending and time.monotonic() + wait >= self._retry_policy.deadline(begin):
+            pending = []
+        for number in failed.keys() - set(pending) if attempt > 1 else ():
+            failed[number].cause += f" (tried {attempt} times in {time.monotonic() - begin:.1f} s)"
+        if pending:
+            sleep(wait)
+        return pending
 
     def stream(self, request: Request, write: Callable[[bytes], object]) -> None:
         """Have `write` called with an answer's body as it comes; raises CloudError. It is tried once."""
         headers = {**request.headers, **self._authorize(request)}
-        status, answered, body = self._transport.stream(request, headers, write)
-        if status != HTTPStatus.OK:
-            raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
+        answer = self._transport.stream(request, headers, write)
+        if answer.status != HTTPStatus.OK:
+            body = _without_secrets(answer.body, headers, request.secrets)
+            raise self._refusal(answer.status, answer.headers, body)
 
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
 
-    def _once(self, request: Request, accept: frozenset[int], deadline: float, attempt: int) -> Answer:
-        headers = {**request.headers, **self._authorize(request)}
+    def _once(
+        self,
+        requests: Sequence[Request],
+        accept: frozenset[int],
+        parse: Callable[[Answer], T],
+        deadline: float,
+        attempt: int,
+    ) -> list[T | CloudError]:
+        """The outcome of one try of each request."""
+        headers = [self._headers(request) for request in requests]
         if time.monotonic() >= deadline:
-            raise CloudError("there was no time left to send the request")
-        body = b""
-        try:
-            status, answered, body = self._transport.exchange(request, headers, deadline)
-        finally:
+            return [CloudError("there was no time left to send the request") for _ in requests]
+        calls = [
+            (request, sent)
+            for request, sent in zip(requests, headers, strict=True)
+            if not isinstance(sent, CloudError)
+        ]
+        answers = iter(self._transport.exchange_all(calls, deadline))
+        outcomes: list[T | CloudError] = []
+        for request, sent in zip(requests, headers, strict=True):
+            if isinstance(sent, CloudError):
+                outcomes.append(sent)
+                continue
+            answer = next(answers)
             if request.operation:
-                self._requests.requested(request.operation, len(request.body), len(body), retry=attempt > 1)
-        if status not in accept:
-            raise self._refusal(status, answered, _without_secrets(body, headers, request.secrets))
-        return Answer(status, answered, body, attempt)
+                received = 0 if isinstance(answer, CloudError) else len(answer.body)
+                self._requests.requested(request.operation, len(request.body), received, retry=attempt > 1)
+            outcomes.append(self._outcome(request, sent, answer, accept, parse, attempt))
+        return outcomes
+
+    def _headers(self, request: Request) -> Mapping[str, str] | CloudError:
+        try:
+            return {**request.headers, **self._authorize(request)}
+        except CloudError as error:
+            return error
+
+    def _outcome(
+        self,
+        request: Request,
+        sent: Mapping[str, str],
+        answer: Answer | CloudError,
+        accept: frozenset[int],
+        parse: Callable[[Answer], T],
+        attempt: int,
+    ) -> T | CloudError:
+        if isinstance(answer, CloudError):
+            return answer
+        if answer.status not in accept:
+            body = _without_secrets(answer.body, sent, request.secrets)
+            return self._refusal(answer.status, answer.headers, body)
+        try:
+            return parse(answer if attempt == 1 else answer._replace(attempt=attempt))
+        except CloudError as error:
+            return error
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> CloudError:
         code, message = self._explain(body)
@@ -203,6 +276,10 @@ def _wish(headers: Mapping[str, str]) -> float:
     value = headers.get("retry-after", "").strip()
     if value.isdecimal():
         return float(value[:9])
+    if not value:
+        return 0.0
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 (a tenth of all that a run imports)
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:

@@ -53,14 +53,14 @@ class Signer:
         """The headers, signed at a moment (UTC), such as `20261123T181500Z`."""
         keys = self._keys()
         digest = sha256(request.body).hexdigest()
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = {name.lower(): " ".join(value.split()) for name, value in request.headers.items()}
         headers |= {"host": self._host, "x-amz-date": moment}
         if self._service == "s3":
             headers["x-amz-content-sha256"] = digest
         if keys.token:
             headers["x-amz-security-token"] = keys.token
         names = sorted(headers)
-        lines = "".join([f"{name}:{' '.join(headers[name].split())}\n" for name in names])
+        lines = "".join([f"{name}:{headers[name]}\n" for name in names])
         path, _, query = request.target.partition("?")
         path = self._prefix + path
         if self._service != "s3" and path != "/":

@@ -7,13 +7,13 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pycurl
 
 from workflow_manager import __version__
 from workflow_manager.clouds.connect_options import connect_options, endpoint_parts, tls_options
-from workflow_manager.clouds.http import CloudError, Request
+from workflow_manager.clouds.http import Answer, CloudError, Request
 from workflow_manager.clouds.io_thread import Options, Transfer
 from workflow_manager.clouds.shared_io import close_shared, open_shared
 from workflow_manager.clouds.streaming import Stream
@@ -56,38 +56,34 @@ class Transport:
         self._idle = self._io.pool(self._options)
         self._open = True
 
-    def exchange(
-        self, request: Request, headers: Mapping[str, str], deadline: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers (in lower case) and body of the answer; raises CloudError.
+    def exchange(self, request: Request, headers: Mapping[str, str], deadline: float) -> Answer:
+        """The answer; raises CloudError. Takes no longer than `deadline`, on the monotonic clock."""
+        (answer,) = self.exchange_all([(request, headers)], deadline)
+        if isinstance(answer, CloudError):
+            raise answer
+        return answer
 
-        Takes no longer than `deadline`, on the monotonic clock.
-        """
-        lines = _header_lines(request, headers)
-        try:
-            transfer = self._idle.pop()
-        except IndexError:
-            transfer = Transfer(self._options)
-        self._prepare(transfer.curl, request, lines)
-        transfer.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
-        self._io.run([transfer])
-        try:
-            return self._answer(transfer, request)
-        finally:
-            transfer.chunks.clear()
-            transfer.lines.clear()
-            self._idle.append(transfer)
+    def exchange_all(
+        self, calls: Sequence[tuple[Request, Mapping[str, str]]], deadline: float
+    ) -> list[Answer | CloudError]:
+        """The answers to requests that are sent at once, or why there is none; see `exchange`."""
+        transfers = [self._to_send(request, headers, deadline) for request, headers in calls]
+        self._io.run([transfer for transfer in transfers if isinstance(transfer, Transfer)])
+        return [
+            self._received(transfer, request) if isinstance(transfer, Transfer) else transfer
+            for transfer, (request, _) in zip(transfers, calls, strict=True)
+        ]
 
     def stream(
         self, request: Request, headers: Mapping[str, str], write: Callable[[bytes], object]
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> Answer:
         """As `exchange`, but for any time, and for a body of any length, which `write` gets as it comes.
 
         The body of an answer other than 200 is returned instead. It ends early if `write` raises, or if the
         calling thread is interrupted.
         """
         transfer = Transfer(self._options)
-        self._prepare(transfer.curl, request, _header_lines(request, headers))
+        self._prepare(transfer, request, _header_lines(request, headers))
         stream = Stream(transfer, write)
         thread = threading.Thread(target=stream.perform, name="stream", daemon=True)
         thread.start()
@@ -96,7 +92,10 @@ class Transport:
         finally:
             stream.end()
             thread.join()
-        return self._answer(transfer, request)
+        answer = self._answer(transfer, request)
+        if isinstance(answer, CloudError):
+            raise answer
+        return answer
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -104,24 +103,46 @@ class Transport:
             self._open = False
             close_shared(self._io)
 
-    def _prepare(self, curl: pycurl.Curl, request: Request, lines: list[str]) -> None:
+    def _to_send(
+        self, request: Request, headers: Mapping[str, str], deadline: float
+    ) -> Transfer | CloudError:
+        try:
+            lines = _header_lines(request, headers)
+        except CloudError as error:
+            return error
+        try:
+            transfer = self._idle.pop()
+        except IndexError:
+            transfer = Transfer(self._options)
+        self._prepare(transfer, request, lines)
+        transfer.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((deadline - time.monotonic()) * 1000)))
+        return transfer
+
+    def _prepare(self, transfer: Transfer, request: Request, lines: list[str]) -> None:
+        curl = transfer.curl
         curl.setopt(pycurl.URL, f"{self._base}{request.target}")
         curl.setopt(pycurl.HTTPHEADER, lines)
         curl.setopt(pycurl.MAXFILESIZE, request.limit)
-        if request.method in _METHODS:
-            curl.setopt(pycurl.HTTPGET, 1)  # what another request may have been before
-            curl.setopt(_METHODS[request.method], 1)
-            curl.unsetopt(pycurl.CUSTOMREQUEST)
-        else:
-            curl.setopt(pycurl.POST, 1)  # has a body, which a HEAD before it had not
+        if transfer.method != request.method:
+            _set_method(curl, request.method)
+            transfer.method = request.method
+        if request.method not in _METHODS:
             curl.setopt(pycurl.POSTFIELDS, request.body)
-            curl.setopt(pycurl.CUSTOMREQUEST, request.method)
 
-    def _answer(self, transfer: Transfer, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+    def _received(self, transfer: Transfer, request: Request) -> Answer | CloudError:
+        """The answer of a transfer whose handle can then be used for another."""
+        try:
+            return self._answer(transfer, request)
+        finally:
+            transfer.chunks.clear()
+            transfer.lines.clear()
+            self._idle.append(transfer)
+
+    def _answer(self, transfer: Transfer, request: Request) -> Answer | CloudError:
         if transfer.code:
-            raise explained(transfer, self._host, request.limit, self._retry_policy, self._tls.source)
+            return explained(transfer, self._host, request.limit, self._retry_policy, self._tls.source)
         status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
-        return status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks)
+        return Answer(status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks))
 
 
 class AnswerHeaders(Mapping[str, str]):
@@ -174,16 +195,28 @@ def _fixed_options(retry_policy: RetryPolicy, *, http2: bool) -> Options:
     )
 
 
+def _set_method(curl: pycurl.Curl, method: str) -> None:
+    """Make a handle, whatever it was used for before, one for this method."""
+    if method in _METHODS:
+        curl.setopt(pycurl.HTTPGET, 1)
+        curl.setopt(_METHODS[method], 1)
+        curl.unsetopt(pycurl.CUSTOMREQUEST)
+    else:
+        curl.setopt(pycurl.POST, 1)  # has a body, which a HEAD before it had not
+        curl.setopt(pycurl.CUSTOMREQUEST, method)
+
+
 def _header_lines(request: Request, headers: Mapping[str, str]) -> list[str]:
     """Headers as libcurl takes them; raises CloudError for what would be more than headers."""
     lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
     # What is confidential may be in there, so it is not shown.
-    if _CONTROL.search(request.target) or _CONTROL.search("".join(lines)):
+    text = "".join(lines)
+    if _CONTROL.search(request.target) or _CONTROL.search(text):
         raise CloudError(
             "a header of the request contains a line break or another control character",
             "check the credentials for stray line breaks",
         )
-    if not "".join(lines).isascii():
+    if not text.isascii():
         raise CloudError(
             "a header of the request contains a character that HTTP does not allow",
             "check the credentials and the endpoint",

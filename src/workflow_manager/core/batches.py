@@ -8,8 +8,9 @@ from workflow_manager.core.names import (
     Batch,
     BatchIds,
     Part,
+    fold_parts,
+    is_usual_tail,
     path_time,
-    split_suffix,
     tail_batch,
     tail_problem,
 )
@@ -52,7 +53,6 @@ class HourOfNames:
 
     def __init__(self, prefix: str, hour: str, infix: str, batch_ids: BatchIds) -> None:
         self._batch_ids = batch_ids
-        self._prefix = prefix
         self._hour = hour
         self._dot = f".{infix}"
         self._start = len(prefix) + len(hour)
@@ -60,10 +60,7 @@ class HourOfNames:
 
     def add(self, keys: Sequence[str]) -> None:
         """Take in keys, all of which begin with the prefix and the hour."""
-        parts, start, dot = self._parts, self._start, self._dot
-        for key in keys:
-            tail, part = split_suffix(key[start:], dot)
-            parts[tail] = parts.get(tail, 0) | part
+        fold_parts(keys, self._start, self._dot, self._parts)
 
     def batches(self, enough: int) -> HourOfBatches:
         """Which batches there are; can be asked once, since the names are let go of on the way.
@@ -74,14 +71,22 @@ class HourOfNames:
         """
         found = HourOfBatches()
         incomplete: dict[Batch, int] = {}
+        start = self._start
         while self._parts:
-            tail, there = self._parts.popitem()
+            stem, there = self._parts.popitem()
+            tail = stem[start:]
+            if is_usual_tail(tail):
+                if there & enough == enough:
+                    found.ready.append(tail_batch(self._hour, tail))
+                else:
+                    incomplete[tail_batch(self._hour, tail)] = there
+                continue
             if there & Part.OTHER and there != Part.OTHER and tail_problem(tail, there, self._batch_ids):
                 # Names that are malformed, and one that is not, as it is none of a batch's three objects.
-                self._parts[tail] = there ^ Part.OTHER
+                self._parts[stem] = there ^ Part.OTHER
                 there = Part.OTHER
             if problem := tail_problem(tail, there, self._batch_ids):
-                found.malformed.extend(Malformed(key, problem) for key in self._keys(tail, there))
+                found.malformed.extend(Malformed(key, problem) for key in self._keys(stem, there))
             elif there & enough == enough:
                 found.ready.append(tail_batch(self._hour, tail))
             else:
@@ -91,9 +96,8 @@ class HourOfNames:
         found.malformed.sort()
         return found
 
-    def _keys(self, tail: str, there: int) -> Iterator[str]:
+    def _keys(self, name: str, there: int) -> Iterator[str]:
         """The keys that were folded into one name."""
-        name = f"{self._prefix}{self._hour}{tail}"
         if there & Part.OTHER:
             yield name
         for ending, part in PART_ENDINGS.items():

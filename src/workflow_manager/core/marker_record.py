@@ -17,6 +17,7 @@ from workflow_manager.core.task_messages import AggregationTask, Task
 
 VERSION = 1
 # The most bytes of a marker that are read. 50,000 batches with UUIDs take 2 MB.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 LONGEST_RECORD = 16 * 2**20
 _WHOLE_SECONDS = len("2026-11-23T04:20:00")
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # not another one for each record
@@ -96,10 +97,10 @@ def marker_name(key: str) -> str:
     return key.removeprefix(MARKER_PREFIX)
 
 
-def record_of(task: Task, trace_id: str, topic: str, time: datetime, writer: Writer) -> MarkerRecord:
-    """The record of a task that the queue has just acknowledged."""
+def record_of(task: Task, trace_id: str, topic: str, time: str, writer: Writer) -> MarkerRecord:
+    """The record of a task that the queue has just acknowledged; `time` is as `timestamp` has it."""
     batches = task.batches if isinstance(task, AggregationTask) else None
-    return MarkerRecord(marker_name(task.marker), trace_id, timestamp(time), topic, writer, batches)
+    return MarkerRecord(marker_name(task.marker), trace_id, time, topic, writer, batches)
 
 
 def timestamp(time: datetime) -> str:

@@ -6,6 +6,7 @@ every parser here takes any string at all and answers for each whether it is one
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -27,9 +28,9 @@ _HOUR_LENGTH = len("2026/11/22/18/")
 _TAIL_ID = len("05/")
 _LONGEST_MINUTE = 20  # characters of what stands in place of a minute; anyone can write anything
 NO_HOUR = "no date and hour (YYYY/MM/DD/HH) after the aggregation ID"
-# The end of nearly every name: a minute and a UUID. One match is all that such a name costs.
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-_UUID_TAIL = re.compile(rf"[0-5][0-9]/{_UUID}").fullmatch
+# The end of nearly every name, in which `tail_problem` finds nothing: a minute and a UUID.
+is_usual_tail = re.compile(rf"[0-5][0-9]/{_UUID}").fullmatch
 _UUID_AND_MORE = re.compile(rf"{_UUID}\.").match
 # A batch ID with a marker's time inside could give its marker the name of another's.
 _MARKER_TIME = re.compile(r"(?:^|-)[0-9]{4}(?:-[0-9]{2}){4}-")
@@ -138,7 +139,17 @@ def marker_hour(hour: str) -> str:
 
 def intake_marker(aggregation: str, batch: Batch) -> str:
     """The key of the marker which says that the intake of `batch` is scheduled."""
-    return f"{MARKER_PREFIX}intake-{aggregation}-{batch.time.replace('/', '-')}-{batch.id}"
+    return f"{_intake_prefix(aggregation, batch.time)}{batch.id}"
+
+
+def with_intake_markers(aggregation: str, batches: Iterable[Batch]) -> Iterator[tuple[Batch, str]]:
+    """Batches, each with the key of its intake marker; many that follow each other share a time."""
+    last, prefix = "", ""
+    for batch in batches:
+        time, batch_id = batch
+        if time != last:
+            last, prefix = time, _intake_prefix(aggregation, time)
+        yield batch, prefix + batch_id
 
 
 def aggregate_marker(aggregation: str, window: Window) -> str:
@@ -199,15 +210,20 @@ def time_of(key: str, prefix: str) -> datetime | None:
     return hour_begin(hour).replace(minute=int(minute) if minute in _MINUTES else 0)
 
 
-def split_suffix(name: str, dot: str) -> tuple[str, int]:
-    """The name without its ending, and which part it stands for; `dot` is the infix with its dot.
+def fold_parts(keys: Iterable[str], start: int, dot: str, parts: dict[str, int]) -> None:
+    """Add to `parts`, by the keys without their endings, which parts there are.
 
-    A name with no such ending is a batch of its own that can never be ready: the Go
-    program counts it so, and its figures are the reference.
+    `start` is where the minute begins, behind a slash, and `dot` is the infix with its dot. A key with no
+    such ending is a batch of its own that can never be ready: the Go program counts it so, and its
+    figures are the reference. All keys of a listing in one call, since calls would take most of the time.
     """
-    stem, _, ending = name.rpartition(dot)
-    part = PART_ENDINGS.get(ending) if stem else None
-    return (name, Part.OTHER) if part is None else (stem, part)
+    endings = PART_ENDINGS
+    for key in keys:
+        stem, _, ending = key.rpartition(dot)
+        part = endings.get(ending)
+        if part is None or len(stem) <= start:
+            stem, part = key, Part.OTHER
+        parts[stem] = parts.get(stem, 0) | part
 
 
 def tail_problem(tail: str, parts: int, batch_ids: BatchIds) -> str | None:
@@ -216,7 +232,7 @@ def tail_problem(tail: str, parts: int, batch_ids: BatchIds) -> str | None:
     `parts` says which objects have this name. Those that are none of a batch's three may have
     more behind the UUID: they count as a batch that is never ready, as in the Go program.
     """
-    if _UUID_TAIL(tail):
+    if is_usual_tail(tail):
         return None
     if tail[:2] not in _MINUTES or tail[2:_TAIL_ID] != "/":
         minute = tail.partition("/")[0][:_LONGEST_MINUTE]
@@ -249,8 +265,16 @@ def parse_key(key: str, aggregation: str, infix: str, batch_ids: BatchIds) -> tu
     hour = hour_of(key, prefix)
     if hour is None:
         return None
-    tail, part = split_suffix(key[len(prefix) + _HOUR_LENGTH :], f".{infix}")
+    start = len(prefix) + _HOUR_LENGTH
+    parts: dict[str, int] = {}
+    fold_parts([key], start, f".{infix}", parts)
+    ((stem, part),) = parts.items()
+    tail = stem[start:]
     return None if tail_problem(tail, part, batch_ids) else (tail_batch(hour, tail), part)
+
+
+def _intake_prefix(aggregation: str, time: str) -> str:
+    return f"{MARKER_PREFIX}intake-{aggregation}-{time.replace('/', '-')}-"
 
 
 def _aggregate_prefix(aggregation: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from workflow_manager.core.names import Batch, intake_marker
+from workflow_manager.core.names import Batch, with_intake_markers
 from workflow_manager.core.task_messages import AggregationTask, IntakeTask
 from workflow_manager.core.windows import Window
 
@@ -33,9 +33,8 @@ class IntakePlan:
 def plan_intake(aggregation: str, ready: Iterable[Batch], markers: Collection[str]) -> IntakePlan:
     """Every ready batch that has no marker is due. `markers` are keys, and may hold others' too."""
     plan = IntakePlan(aggregation)
-    for batch in ready:
-        marked = intake_marker(aggregation, batch) in markers
-        (plan.marked if marked else plan.due).append(batch)
+    for batch, marker in with_intake_markers(aggregation, ready):
+        (plan.marked if marker in markers else plan.due).append(batch)
     return plan
 
 

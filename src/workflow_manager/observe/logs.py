@@ -50,8 +50,11 @@ class Logs:
     def notify(self, *events: Event) -> None:
         """Write down those events that are severe enough."""
         now = self._clock().astimezone(UTC)
-        write = self._json if self._json_lines else self._text
-        lines = [f"{write(event, now)}\n" for event in events if _ORDER[event.severity] >= self._least]
+        if self._json_lines:
+            write, time = self._json, now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        else:
+            write, time = self._text, f"{now:%H:%M:%S}"
+        lines = [f"{write(event, time)}\n" for event in events if _ORDER[event.severity] >= self._least]
         if lines:
             with self._lock:
                 self._write("".join(lines))
@@ -68,22 +71,21 @@ class Logs:
             with suppress(OSError, ValueError):  # or Python tries once more at its end, and fails then
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
-    def _json(self, event: Event, now: datetime) -> str:
-        timestamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _json(self, event: Event, time: str) -> str:
         known = {
             "severity": event.severity.value,
-            "timestamp": timestamp,
+            "timestamp": time,
             "message": event.message,
             "event": event.name,
         }
         return json.dumps(known | self._labels | dict(event.fields))
 
-    def _text(self, event: Event, now: datetime) -> str:
+    def _text(self, event: Event, time: str) -> str:
         severity = f"{event.severity.value:7}"
         if self._colour:
             severity = f"\x1b[{_COLOURS[event.severity]}m{severity}\x1b[0m"
         instance = f"{self._labels['instance']}: " if "instance" in self._labels else ""
-        return f"{now:%H:%M:%S} {severity} {instance}{printable(event.message)}"
+        return f"{time} {severity} {instance}{printable(event.message)}"
 
 
 def printable(text: str) -> str:

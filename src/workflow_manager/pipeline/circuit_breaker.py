@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from workflow_manager.errors import CircuitOpenError, explain, location
-from workflow_manager.ports import Bucket
+from workflow_manager.errors import CircuitOpenError, StorageError, explain, location
+from workflow_manager.ports import BatchWriter, Bucket
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ class CircuitBreaker:
 
     def __init__(self, bucket: Bucket, policy: BreakerPolicy) -> None:
         self.url = bucket.url
+        self.unstorable = bucket.unstorable
         self._bucket = bucket
         self._policy = policy
         self._lock = threading.Lock()
@@ -68,10 +69,6 @@ class CircuitBreaker:
     def delete(self, key: str) -> None:
         """See Bucket."""
         self._tried("delete", key, lambda: self._bucket.delete(key))
-
-    def unstorable(self, key: str) -> str | None:
-        """See Bucket."""
-        return self._bucket.unstorable(key)
 
     def _pages(
         self, prefix: str, listed: Callable[..., Iterator[Sequence[str]]], *bounds: str
@@ -120,3 +117,30 @@ class CircuitBreaker:
                 return
             self._given_up = f"{self._failures} requests in a row failed within {lasting:.0f} s"
         self._policy.give_up(self.url, f"{self._given_up}, the last with: {cause}")
+
+
+class BatchCircuitBreaker(CircuitBreaker):
+    """A bucket that can write several objects at once, until it is given up."""
+
+    def __init__(self, bucket: Bucket, writer: BatchWriter, policy: BreakerPolicy) -> None:
+        super().__init__(bucket, policy)
+        self._writer = writer
+
+    def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
+        """See BatchWriter."""
+        begun = self._policy.clock()
+        outcomes = self._tried("write", objects[0][0], lambda: self._writer.put_many(objects), sends=False)
+        errors = [error for error in outcomes if error is not None]
+        if len(errors) < len(outcomes):
+            self._succeeded()
+        else:
+            for error in errors:
+                self._failed(begun, str(error))
+        return outcomes
+
+
+def guarded(bucket: Bucket, policy: BreakerPolicy) -> CircuitBreaker:
+    """A bucket with a circuit breaker, and with all that it can do."""
+    if isinstance(bucket, BatchWriter):
+        return BatchCircuitBreaker(bucket, bucket, policy)
+    return CircuitBreaker(bucket, policy)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from workflow_manager.core.batches import HourOfBatches, Malformed
-from workflow_manager.core.names import NO_HOUR, intake_marker
+from workflow_manager.core.names import NO_HOUR, with_intake_markers
 from workflow_manager.observe.found import ObjectsMalformed
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.ports import Bucket, Observer
@@ -54,8 +54,9 @@ def markable(own: Bucket, aggregation: str, found: HourOfBatches) -> HourOfBatch
     taken in must not be aggregated either, as the peer cannot have its share of it.
     """
     ready = []
-    for batch in found.ready:
-        if problem := own.unstorable(intake_marker(aggregation, batch)):
+    unstorable = own.unstorable
+    for batch, marker in with_intake_markers(aggregation, found.ready):
+        if problem := unstorable(marker):
             name = f"{aggregation}/{batch.time}/{batch.id}"
             found.malformed.append(Malformed(name, f"no marker for it can be written: {problem}"))
         else:

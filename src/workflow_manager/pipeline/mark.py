@@ -4,8 +4,9 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from workflow_manager import __version__
 from workflow_manager.core.marker_record import (
@@ -15,6 +16,7 @@ from workflow_manager.core.marker_record import (
     Writer,
     parse_record,
     record_of,
+    timestamp,
 )
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import Task
@@ -23,14 +25,22 @@ from workflow_manager.observe.events import MarkerFailed
 from workflow_manager.observe.wording import AGAIN
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.stage import Stage, WorkerPool
-from workflow_manager.ports import Bucket, Observer
+from workflow_manager.ports import BatchWriter, Bucket, Observer
 
 TRIES = 3
 FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that many do not retry at once
 MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops publishing
 FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
 UNMARKED = f"published, but its marker could not be written; {AGAIN}"
+TOGETHER = 16  # markers that are written at once, by stores that can
 AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
+
+
+class Acknowledged(NamedTuple):
+    """A task whose message the queue has, and the message's trace ID."""
+
+    task: Task
+    trace_id: str
 
 
 def this_writer() -> Writer:
@@ -99,7 +109,9 @@ class MarkerWriter:
         self._store = store
         self._ledger = ledger
         self._observer = observer
-        self._stage = Stage("mark", workers, pool=pool)
+        # With a reason, each marker is read first, and without such a store there is nothing to gain.
+        self._together = min(TOGETHER, workers) if isinstance(store, BatchWriter) and not reason else 1
+        self._stage = Stage("mark", workers // self._together, pool=pool)
         self._sleep = sleep
         self._unmarked_limit = UnmarkedLimit(FIRST_AHEAD, most_ahead(workers))
         self._lock = threading.Lock()
@@ -116,9 +128,10 @@ class MarkerWriter:
         if count:
             self._unmarked_limit.give_back(count, marked=False)
 
-    def submit(self, task: Task, trace_id: str, topic: str) -> None:
-        """Mark a task that the queue has acknowledged; waits while too many are waiting."""
-        self._stage.submit(self._mark, task, trace_id, topic)
+    def submit(self, tasks: Sequence[Acknowledged], topic: str) -> None:
+        """Mark tasks that the queue has acknowledged; waits while too many are waiting."""
+        for begin in range(0, len(tasks), self._together):
+            self._stage.submit(self._mark, tasks[begin : begin + self._together], topic)
 
     def drain(self) -> None:
         """Wait until every marker is written or has failed."""
@@ -129,33 +142,55 @@ class MarkerWriter:
         """From the first write of a marker to the last; see Stage."""
         return self._stage.seconds
 
-    def _mark(self, task: Task, trace_id: str, topic: str) -> None:
+    def _mark(self, tasks: Sequence[Acknowledged], topic: str) -> None:
+        now = timestamp(datetime.now(UTC))
+        pending = {
+            task.marker: (task, record_of(task, trace_id, topic, now, self._writer))
+            for task, trace_id in tasks
+        }
         try:
-            marked = self._write(task, record_of(task, trace_id, topic, datetime.now(UTC), self._writer))
+            for attempt in range(TRIES):
+                self._write(pending, last=attempt == TRIES - 1)
+                if not pending:
+                    break
+                self._sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)
         except BaseException as error:
             # Nothing can be marked any more, and whoever waits for room must come to know.
             try:
                 self._ledger.stop(f"markers can no longer be written: {error!r}", Kind.MARKER)
             finally:
-                self._unmarked_limit.give_back(1, marked=False)
+                self._unmarked_limit.give_back(len(pending), marked=False)
             raise
-        # One that will not be marked keeps its room, as long as the run goes on in spite of it.
-        if marked or self._unmarked > MOST_UNMARKED:
-            self._unmarked_limit.give_back(1, marked=marked)
 
-    def _write(self, task: Task, record: MarkerRecord) -> bool:
-        """Whether the marker is written now; if not, that is on record."""
-        for attempt in range(TRIES):
-            try:
-                self._store.put(task.marker, self._content(task, record))
-            except Exception as error:  # noqa: BLE001 (a marker that fails must not end the others)
-                if attempt == TRIES - 1 or isinstance(error, CircuitOpenError):
-                    self._give_up(task, error)
-                    return False
-                self._sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)
+    def _write(self, pending: dict[str, tuple[Task, MarkerRecord]], *, last: bool) -> None:
+        """Write markers, and take those that are written or given up out of `pending`."""
+        marked = unmarked = 0
+        for key, error in zip(list(pending), self._outcomes(list(pending.values())), strict=True):
+            if error is None:
+                marked += 1
+            elif last or isinstance(error, CircuitOpenError):
+                self._give_up(pending[key][0], error)
+                # One that will not be marked keeps its room, as long as the run goes on in spite of it.
+                unmarked += self._unmarked > MOST_UNMARKED
             else:
-                return True
-        return False
+                continue
+            del pending[key]
+        if marked:
+            self._unmarked_limit.give_back(marked, marked=True)
+        if unmarked:
+            self._unmarked_limit.give_back(unmarked, marked=False)
+
+    def _outcomes(self, tasks: Sequence[tuple[Task, MarkerRecord]]) -> Sequence[Exception | None]:
+        """Whatever a store raises, a marker that fails must not end the others."""
+        try:
+            objects = [(task.marker, self._content(task, record)) for task, record in tasks]
+            if isinstance(self._store, BatchWriter):
+                return self._store.put_many(objects)
+            for key, body in objects:
+                self._store.put(key, body)
+        except Exception as error:  # noqa: BLE001 (see above)
+            return [error] * len(tasks)
+        return [None] * len(tasks)
 
     def _content(self, task: Task, record: MarkerRecord) -> bytes:
         """What to write: the record or, for a task that was published again, the one before with an entry."""

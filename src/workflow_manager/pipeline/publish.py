@@ -12,7 +12,7 @@ from workflow_manager.errors import QueueError, QueueFullError, explain
 from workflow_manager.observe.events import TaskFailed, TaskScheduled, TaskWouldBeScheduled
 from workflow_manager.pipeline.lease import Permission
 from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.pipeline.mark import MarkerWriter
+from workflow_manager.pipeline.mark import Acknowledged, MarkerWriter
 from workflow_manager.pipeline.message_limits import MessageLimits
 from workflow_manager.pipeline.stage import Stage, WorkerPool
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
@@ -141,7 +141,7 @@ class Publisher:
         self._observer.notify(*(TaskScheduled(out.task, topic, out.trace_id) for out in taken))
         for out in taken:
             self._ledger.scheduled(out.task)
-            self._marker.submit(out.task, out.trace_id, topic)
+        self._marker.submit([Acknowledged(out.task, out.trace_id) for out in taken], topic)
         return len(taken)
 
     def _outcomes(self, topic: str, request: Sequence[Outgoing]) -> Sequence[QueueError | None]:

@@ -24,7 +24,7 @@ from workflow_manager.observe.found import AggregationsFound, AggregationsNone
 from workflow_manager.observe.marker_events import MarkersUnreadable
 from workflow_manager.observe.stop_events import TasksLeft
 from workflow_manager.pipeline.aggregation import AggregationPass
-from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, CircuitBreaker
+from workflow_manager.pipeline.circuit_breaker import BreakerPolicy, guarded
 from workflow_manager.pipeline.context import RunContext, TaskSink
 from workflow_manager.pipeline.lease import Lease, LeaseExpiry, NoLease, Permission
 from workflow_manager.pipeline.ledger import Ledger
@@ -126,9 +126,9 @@ class Scheduler:
         # Not one that can be given up: a lease that is left behind keeps the next run from working.
         self._lease_bucket = buckets.own
         self._buckets = Buckets(
-            CircuitBreaker(buckets.ingestion, breaker),
-            CircuitBreaker(buckets.own, breaker),
-            CircuitBreaker(buckets.peer, breaker),
+            guarded(buckets.ingestion, breaker),
+            guarded(buckets.own, breaker),
+            guarded(buckets.peer, breaker),
         )
         self._begin = time.monotonic()
 

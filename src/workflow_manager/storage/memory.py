@@ -51,6 +51,17 @@ class MemoryStore:
         """See ObjectStore."""
         self._put(_octets(key), body, replace=True)
 
+    def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
+        """See BatchWriter."""
+        return [self._outcome(key, body) for key, body in objects]
+
+    def _outcome(self, key: str, body: bytes) -> StorageError | None:
+        try:
+            self.put(key, body)
+        except StorageError as error:
+            return error
+        return None
+
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore."""
         return self._put(_octets(key), body, replace=False)

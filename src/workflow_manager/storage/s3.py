@@ -102,6 +102,14 @@ class S3Store:
         with self._translated("write", key):
             self._write(key, body, {})
 
+    def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
+        """See BatchWriter."""
+        answers = self._service.send_all([self._to_write(key, body, {}) for key, body in objects], _OK)
+        return [
+            self._error("write", key, answer) if isinstance(answer, CloudError) else None
+            for (key, _), answer in zip(objects, answers, strict=True)
+        ]
+
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore. Where a look-alike has no `If-None-Match`, it is looked up and then written.
 
@@ -150,7 +158,7 @@ class S3Store:
     def unstorable(self, key: str) -> str | None:
         """Names that are empty, too long, or not UTF-8."""
         try:
-            length = len(key.encode())
+            length = len(key) if key.isascii() else len(key.encode())
         except UnicodeEncodeError:
             return "an object name must be UTF-8"
         if not 1 <= length <= _LONGEST_KEY:
@@ -180,24 +188,30 @@ class S3Store:
     def _write(
         self, key: str, body: bytes, headers: Mapping[str, str], accept: frozenset[int] = _OK
     ) -> Answer:
+        request = self._to_write(key, body, headers)
+        if isinstance(request, CloudError):
+            raise request
+        return self._answer(request, accept)
+
+    def _to_write(self, key: str, body: bytes, headers: Mapping[str, str]) -> Request | CloudError:
         if problem := self.unstorable(key):
-            raise CloudError(problem)
-        return self._send("PUT", key, accept, body, headers)
+            return CloudError(problem)
+        return self._request("PUT", key, body, headers)
 
     def _head(self, key: str) -> Mapping[str, str] | None:
         answer = self._send("HEAD", key, frozenset({200, 404}))
         return answer.headers if answer.status == HTTPStatus.OK else None
 
     def _send(
-        self,
-        method: str,
-        key: str,
-        accept: frozenset[int],
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
+        self, method: str, key: str, accept: frozenset[int], headers: Mapping[str, str] | None = None
     ) -> Answer:
+        return self._answer(self._request(method, key, b"", headers or {}), accept)
+
+    def _request(self, method: str, key: str, body: bytes, headers: Mapping[str, str]) -> Request:
         target = f"{self._path}/{quote(key, safe='/~')}"
-        request = Request(method, target, body, headers or {}, operation=OPERATIONS[method])
+        return Request(method, target, body, headers, operation=OPERATIONS[method])
+
+    def _answer(self, request: Request, accept: frozenset[int]) -> Answer:
         answer = self._service.send(request, accept)
         if answer.status == HTTPStatus.NOT_FOUND and b"NoSuchBucket" in answer.body:
             code, message = aws.explain(answer.body)
@@ -209,11 +223,14 @@ class S3Store:
         try:
             yield
         except CloudError as error:
-            where = location(self.url, name)
-            advice = error.advice or _advice(error, operation, self._who)
-            denied = error.status == HTTPStatus.FORBIDDEN and error.code not in _ADVICE
-            kind = AccessDeniedError if denied else StorageError
-            raise kind(operation, f"{where} as {self._who}", error.cause, advice) from error
+            raise self._error(operation, name, error) from error
+
+    def _error(self, operation: str, name: str, error: CloudError) -> StorageError:
+        where = location(self.url, name)
+        advice = error.advice or _advice(error, operation, self._who)
+        denied = error.status == HTTPStatus.FORBIDDEN and error.code not in _ADVICE
+        kind = AccessDeniedError if denied else StorageError
+        return kind(operation, f"{where} as {self._who}", error.cause, advice)
 
 
 def _advice(error: CloudError, operation: str, who: str) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from workflow_manager.errors import StorageError
-from workflow_manager.ports import ObjectStore
+from workflow_manager.ports import BatchWriter, ObjectStore
 
 PLAIN = ["a", "a-b", "a.x", "a/b", "a/b.x", "a/c/d", "a0", "ab/c", "b"]
 WRITTEN_BY_OTHERS = ["sp ace/pl+us", "per%cent/%2F", "uni/ü/💶", "quote/'\"&<>", "co,mma/#?;=", "\u2028/line"]
@@ -196,3 +196,29 @@ def keys(store: ObjectStore, prefix: str = "", after: str = "", before: str = ""
 def directories(store: ObjectStore, prefix: str) -> list[str]:
     """All directories of a listing, in order."""
     return sorted(name for page in store.list_directories(prefix) for name in page)
+
+
+class BatchWriterContract(StoreContract):
+    """For a store that is also a BatchWriter: subclass this instead."""
+
+    def test_objects_written_together_are_all_there(self, store: ObjectStore) -> None:
+        assert isinstance(store, BatchWriter)
+        store.put("a/0", b"before")
+        written = [(f"a/{number}", f"content {number}".encode()) for number in range(40)]
+        assert list(store.put_many(written)) == [None] * 40
+        assert [store.get(key) for key, _ in written] == [body for _, body in written]
+
+    def test_one_that_cannot_be_written_does_not_keep_its_neighbours_from_it(
+        self, store: ObjectStore
+    ) -> None:
+        assert isinstance(store, BatchWriter)
+        impossible = ""
+        assert store.unstorable(impossible)
+        first, error, last = store.put_many([("a", b"1"), (impossible, b"2"), ("b", b"3")])
+        assert (first, last) == (None, None)
+        assert isinstance(error, StorageError)
+        assert keys(store) == ["a", "b"]
+
+    def test_nothing_to_write_is_no_error(self, store: ObjectStore) -> None:
+        assert isinstance(store, BatchWriter)
+        assert list(store.put_many([])) == []
