@@ -96,7 +96,7 @@ def test_a_window_unfolds_to_the_explanation_and_the_command(browser: Browser, s
         assert not row.locator("p").first.is_visible()
         row.locator("summary").click()
         text = row.inner_text()
-        assert "The window is missed: it has ended and has no marker, and runs no longer check it." in text
+        assert f"The window is missed: {REASONS[WindowState.MISSED]}." in text
         assert "Runs no longer schedule the window; run a backfill." in text
         assert "--from 2026-11-13T08:00:00Z --to 2026-11-13T16:00:00Z" in text
         together = one.page.locator(".row", has_text="12 windows").first
