@@ -44,14 +44,14 @@ quick-test:
 	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto
 
 # Apart from the other tests: it needs root, and makes a Debian base image the first time.
 image-test: $(VENV)/.dev

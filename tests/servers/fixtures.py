@@ -59,7 +59,7 @@ def pubsub_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kubernetes.ControlPlane]:
-    """A Kubernetes API server. With pytest's `--dist loadgroup` there is one for all workers."""
+    """A Kubernetes API server. Each worker has its own, as controllers would disturb other tests."""
     with kubernetes.control_plane(tmp_path_factory.mktemp("kubernetes")) as plane:
         yield plane
 
@@ -69,12 +69,6 @@ def controllers(control_plane: kubernetes.ControlPlane) -> Iterator[kubernetes.C
     """The same while its controllers are at work, which is for as long as a module's tests need them."""
     with kubernetes.controllers(control_plane):
         yield control_plane
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "control_plane" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("kubernetes"))
 
 
 @pytest.fixture
