@@ -185,7 +185,7 @@ def test_kubectl_shows_the_jobs(cluster: Cluster) -> None:
     [
         (["--kubernetes-job-template-intake="], "--kubernetes-job-template-intake: is required"),
         (["--kubernetes-job-template-intake=/absent"], "cannot read the Job template '/absent'"),
-        (["--kubernetes-max-unfinished=0"], "not a whole number from 1"),
+        (["--kubernetes-max-unfinished=0"], "not a positive whole number"),
         (["--kubernetes-context=absent"], "it has no context 'absent'; there are: test"),
     ],
 )
