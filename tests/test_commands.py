@@ -30,18 +30,21 @@ Check = Callable[[str], None]  # looks at what was printed, and at what is there
 BATCH = "kittens-seen/2026/11/22/18/05/a1b2c3d4-0000-4000-8000-{:012}"
 NOW = datetime(2026, 11, 22, 18, 30, tzinfo=UTC)
 NEEDS = {
+    "Docker",
     "a cloud",
     "a cluster",
     "a signing key",
     "an OpenID Connect identity",
-    "hours",
-    "the internet",
+    "root",
+    "systemd",
     "the package index",
 }
 # Pages whose blocks another test runs, all of them.
 ELSEWHERE = {
     "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/how-to/add-a-task-queue.md": "tests/test_how_to.py",
+    "docs/how-to/run-on-kubernetes.md": "tests/deploy/test_kubernetes_pages.py",
+    "docs/how-to/upgrade-and-roll-back.md": "tests/deploy/test_kubernetes_pages.py",
     "docs/how-to/runbooks.md": "tests/deploy/test_runbooks.py",
     "docs/how-to/the-peer-was-down.md": "tests/test_story.py",
     "docs/tutorial.md": "tests/test_first_steps.py",
@@ -189,36 +192,25 @@ def _alerts(at: Setting) -> Check:
     def check(printed: str) -> None:
         assert "workflow_manager_" in pushed(gateway), printed
         alerts = (at.home / "alerts.yaml").read_text()
-        assert "https://example.com/docs/" in alerts
+        assert "https://example.com/docs/how-to/runbooks.html#" in alerts
         assert "docs.example.org" not in alerts
 
     return check
 
 
-def _runbooks(at: Setting) -> Check:
-    """A window that was missed, one that was scheduled without a batch, and a batch that came too late."""
-    windows = ("--aggregation-period=8h", "--grace-period=1h", "--intake-max-age=24h")
-    for flag in windows:
-        name, _, value = flag.partition("=")
-        at.environ[f"WORKFLOW_MANAGER_{name[2:].upper().replace('-', '_')}"] = value
-    deployment = _deployment(at)
-
-    def upload(hour: str, number: int) -> str:
-        identifier = f"a1b2c3d4-0000-4000-8000-{number:012}"
-        deployment.put_batch(f"kittens-seen/2026/11/{hour}/00/{identifier}")
-        deployment.put("peer", f"kittens-seen/2026/11/{hour}/00/{identifier}.validity_0.sig")
-        return identifier
-
-    first = upload("16/01", 3)
-    assert deployment.run("--now=2026-11-16T10:00:00Z", *windows).status == 0
-    left_out, missed = upload("16/02", 4), upload("17/01", 5)
-    at.environ["WORKFLOW_MANAGER_NOW"] = "2026-11-19T16:30:00Z"
-    at.replace = {"NAME": "aggregate-kittens-seen-2026-11-16-00-00-2026-11-16-08-00"}
+def _machine(at: Setting) -> Check:
+    """Another root than that of this machine."""
+    (at.home / "deploy").symlink_to(ROOT / "deploy")
+    at.replace = {"/opt/workflow-manager": f"{at.home}/opt/workflow-manager", " /etc/": f" {at.home}/etc/"}
+    installed = _pip(at)
+    del at.environ["PIP_TARGET"]
 
     def check(printed: str) -> None:
-        summed = [{batch["id"] for batch in task["batches"]} for task in deployment.tasks("aggregate")]
-        assert summed == [{first}, {missed}, {first, left_out}], printed
-        assert {task["batch-id"] for task in deployment.tasks("intake")} == {first, missed}
+        installed(printed)
+        assert (at.home / "opt/workflow-manager/bin/workflow-manager").exists()
+        flags = at.home / "etc/workflow-manager/na-ingestor-1.env"
+        assert flags.stat().st_mode & 0o777 == 0o600
+        assert "WORKFLOW_MANAGER_INGESTOR_INPUT=" in flags.read_text()
 
     return check
 
@@ -264,8 +256,9 @@ STORIES: dict[str, Callable[[Setting], Check]] = {
     "docs/how-to/alerts-and-dashboards.md": _alerts,
     "docs/how-to/keep-buckets-small.md": _old_markers,
     "docs/how-to/redrive-dead-letters.md": _dead_letters,
-    "docs/how-to/runbooks.md": _runbooks,
+    "docs/how-to/run-on-a-machine.md": _machine,
     "docs/how-to/serve-many-instances.md": _instances,
+    "docs/how-to/tasks-as-jobs.md": _pip,
     "docs/how-to/use-cloud-buckets.md": _pip,
     "docs/index.md": _start_page,
 }

@@ -1,11 +1,15 @@
 """deploy/Dockerfile says what the package says, and follows the rules of Dockerfiles."""
 
+import os
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
-from servers.process import find
+import pytest
+
+from servers.process import REQUIRED, find
+from support.container_image import require_tools
 from workflow_manager import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -89,6 +93,17 @@ def test_what_the_wheel_is_built_from_is_in_the_build_context() -> None:
     needed = ["pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]]
     needed += [*wheel["packages"], *wheel.get("shared-data", {})]
     assert [name for name in needed if not any(f"{name}/".startswith(f"{one}/") for one in kept)] == []
+
+
+def test_who_cannot_run_the_image_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(REQUIRED, "1")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(pytest.fail.Exception, match="run it as root: sudo make image-test"):
+        require_tools()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install buildah mmdebstrap util-linux"):
+        require_tools()
 
 
 def test_it_names_no_machine() -> None:

@@ -90,6 +90,15 @@ def test_every_metric_is_described_once() -> None:
     assert rows == [1] * len(ALL)
 
 
+def test_every_page_has_its_place_on_the_site_and_the_start_page_leads_to_every_how_to() -> None:
+    docs = ROOT / "docs"
+    pages = [page.relative_to(docs).as_posix() for page in docs.rglob("*.md")]
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2].split()
+    assert [page for page in pages if page not in navigation] == []
+    start = (docs / "index.md").read_text()
+    assert [page for page in pages if page.startswith("how-to/") and f"({page})" not in start] == []
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):

@@ -27,9 +27,9 @@ from support.chart import (
     values_file,
 )
 from support.command import Deployment
-from support.kubelet import COMPONENT, Kubelet, kubelet
+from support.kubelet import COMPONENT, Kubelet, component, kubelet
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # several waits for controllers, on a busy machine
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 RELEASE = "prio"
 PROGRAM = Path(sys.executable).with_name("workflow-manager")
@@ -72,14 +72,14 @@ class Site:
         return found
 
     def miss_a_schedule(self) -> None:
-        """Let the CronJob's last run be so long ago that the controller makes a Job at once."""
-        ago = (datetime.now(UTC) - timedelta(minutes=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        """Let the CronJob's last run be so long ago that the controller makes a Job at once, and only one."""
+        ago = (datetime.now(UTC) - timedelta(days=400)).strftime("%Y-%m-%dT%H:%M:%SZ")
         path = f"/apis/batch/v1/namespaces/{self.namespace}/cronjobs/{CRON_JOB}/status"
         self.plane.patch(path, {"status": {"lastScheduleTime": ago}})
 
     def becomes(self, condition: Callable[[], bool], complaint: str) -> None:
         """Wait for the controllers."""
-        wait_until(condition, f"{complaint} in {self.namespace} of {self.plane.directory}")
+        wait_until(condition, f"{complaint} in {self.namespace} of {self.plane.directory}", timeout=240)
 
 
 @contextmanager
@@ -157,11 +157,15 @@ def test_a_release_is_installed_runs_and_is_changed_rolled_back_and_removed(
     site.becomes(lambda: site.everything() == before, "something is left")
 
 
+# No Job of its own accord while a test counts them; see `Site.miss_a_schedule`.
+YEARLY = {"schedule": "0 0 1 1 *", "startingDeadlineSeconds": 401 * 86400}
+
+
 def values_of(deployment: Deployment, flags: Mapping[str, str] | None = None) -> dict[str, object]:
     """Values with one instance over the directories of a deployment."""
     given = deployment.flags()
     own = dict(zip((flag.removeprefix("--") for flag in given[::2]), given[1::2], strict=True))
-    return {"instances": {"na-ingestor-1": {**own, **(flags or {})}}}
+    return {"instances": {"na-ingestor-1": {**own, **(flags or {})}}, "cronJob": YEARLY}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_a_run_that_fails_is_tried_twice_but_not_with_a_wrong_configuration(
     site: Site, status: int, pods: int, reason: str
 ) -> None:
     site.pods.exit_codes["run"] = status
-    site.helm("install", RELEASE, CHART, "--values", values_file("one"))
+    site.helm("install", RELEASE, CHART, "--values", values_file("one"), values={"cronJob": YEARLY})
     site.miss_a_schedule()
     site.becomes(lambda: any(failure(job) for job in site.get("jobs")), "no Job has failed")
     (job,) = site.get("jobs")
@@ -236,19 +240,13 @@ def test_a_release_changes_from_cron_jobs_to_serve_and_to_jobs(site: Site) -> No
         "install", RELEASE, CHART, "--values", values_file("one"), "--set", "serviceAccount.create=false"
     )
     for name in ("serve", "jobs"):
+        before = site.pods.components().count("check")
         site.helm("upgrade", RELEASE, CHART, "--values", values_file(name), "--wait")
-        check = (
-            site.pods.ran[-1]
-            if name == "jobs"
-            else next(pod for pod in reversed(site.pods.ran) if is_check(pod))
-        )
+        *_, check = (pod for pod in site.pods.ran if component(pod) == "check")
+        assert site.pods.components().count("check") == before + 1
         assert check["spec"]["serviceAccountName"] == f"{RELEASE}-workflow-manager"
     assert site.get("deployments,services,poddisruptionbudgets") == []
     assert [one["metadata"]["name"] for one in site.get("roles")] == [f"{RELEASE}-workflow-manager"]
     site.helm("rollback", RELEASE, "2", "--wait")
     assert site.get("cronjobs,roles,rolebindings") == []
     assert len(site.get("deployments")) == 1
-
-
-def is_check(pod: dict[str, Any]) -> bool:
-    return bool(pod["metadata"]["labels"]["app.kubernetes.io/component"] == "check")

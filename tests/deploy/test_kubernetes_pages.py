@@ -14,7 +14,7 @@ from support.chart import RELEASE, ROOT, container, render
 from support.kubelet import Kubelet, kubelet
 from workflow_manager.assembly import flags_of_kind
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # several waits for controllers, on a busy machine
 PAGES = ROOT / "docs" / "how-to"
 INSTALL, UPGRADE = PAGES / "run-on-kubernetes.md", PAGES / "upgrade-and-roll-back.md"
 CHECK = "job/prio-workflow-manager-check"

@@ -11,7 +11,8 @@ import pytest
 from servers.faulty import Faulty, answer, faulty, lose_answer
 from servers.kubernetes import ApiError, ControlPlane, kubeconfig
 from support.jobs import RULES, TEMPLATE, environment, jobs, jobs_queue, message_of, task_body
-from workflow_manager.errors import QueueError, QueueFullError
+from workflow_manager.clouds import service
+from workflow_manager.errors import ConfigError, QueueError, QueueFullError
 from workflow_manager.ports import Message, RetryPolicy
 from workflow_manager.queues.kubernetes import KubernetesJobs
 
@@ -398,3 +399,13 @@ def test_checking_tells_what_pod_security_would_refuse(control_plane: ControlPla
 def test_other_topics_are_refused(opened: Open) -> None:
     with pytest.raises(QueueError, match="kubernetes-jobs has the topics intake and aggregate"):
         opened().prepare(["na-intake", "na-aggregate"])
+
+
+@pytest.mark.parametrize("module", ["pycurl", "yaml"])
+def test_what_is_not_installed_is_named_with_its_extra(
+    module: str, monkeypatch: pytest.MonkeyPatch, opened: Open
+) -> None:
+    monkeypatch.setattr(service, "find_spec", lambda name: None if name == module else object())
+    with pytest.raises(ConfigError, match=rf"workflow-manager\[kubernetes\].*'{module}'") as missing:
+        opened()
+    assert len(missing.value.mistakes) == 1

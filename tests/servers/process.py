@@ -65,9 +65,9 @@ def serving(
         process.wait()
 
 
-def wait_until(condition: Callable[[], bool], complaint: str) -> None:
+def wait_until(condition: Callable[[], bool], complaint: str, timeout: float = START_TIMEOUT) -> None:
     """Ask again and again whether something has come to be."""
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise RuntimeError(complaint)

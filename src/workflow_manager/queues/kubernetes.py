@@ -99,7 +99,7 @@ class KubernetesJobs:
                 mistakes.extend(error.mistakes)
         if mistakes:
             cluster.close()
-            raise ConfigError(mistakes)
+            raise ConfigError(dict.fromkeys(mistakes))
         return cls(cluster, templates, settings)
 
     def prepare(self, topics: Sequence[str]) -> None:
