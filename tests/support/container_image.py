@@ -15,7 +15,7 @@ from servers.process import absent
 ROOT = Path(__file__).parent.parent.parent
 SUITE = "WORKFLOW_MANAGER_IMAGE_SUITE"  # the release of Debian that the base is made of
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "workflow-manager" / "image"
-KEPT_LAYERS = 100
+KEPT_LAYERS = 50
 PACKAGES = {
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",
