@@ -43,6 +43,7 @@ NEEDS = {
 ELSEWHERE = {
     "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/how-to/add-a-task-queue.md": "tests/test_how_to.py",
+    "docs/how-to/recover-from-disasters.md": "tests/deploy/test_disasters.py",
     "docs/how-to/run-on-kubernetes.md": "tests/deploy/test_kubernetes_pages.py",
     "docs/how-to/upgrade-and-roll-back.md": "tests/deploy/test_kubernetes_pages.py",
     "docs/how-to/runbooks.md": "tests/deploy/test_runbooks.py",

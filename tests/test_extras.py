@@ -1,5 +1,6 @@
 """With its extra alone, each kind of bucket and queue works: a run schedules, the next has nothing to do."""
 
+import tomllib
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 
 from servers import moto
 from servers.fixtures import KEYS, gcs_bucket, s3_bucket
+from servers.kubernetes import ControlPlane
 from support.command import Outcome, call, installed_with
+from support.jobs import templates
 
 pytestmark = pytest.mark.end_to_end
 
@@ -115,19 +118,35 @@ def redis(names: list[str], redis_url: str) -> Flags:
     return ["--task-queue-kind=redis", f"--redis-url={redis_url}", *_topics(*names)], {}
 
 
-@pytest.mark.parametrize(
-    ("extra", "buckets", "queue"),
-    [
-        ("aws", "s3", "sns"),
-        ("aws", "s3", "sqs"),
-        ("gcp", "gcs", "pub_sub"),
-        ("nats", "directories", "nats"),
-        ("rabbitmq", "directories", "rabbitmq"),
-        ("redis", "directories", "redis"),
-        ("all", "s3", "pub_sub"),
-        ("all", "gcs", "sqs"),
-    ],
-)
+@pytest.fixture
+def kubernetes(control_plane: ControlPlane, tmp_path: Path) -> Flags:
+    config = control_plane.kubeconfig_for(control_plane.token, control_plane.namespace())
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    files = [f"--{flag}={path}" for flag, path in templates(folder).items()]
+    return ["--task-queue-kind=kubernetes-jobs", f"--kubernetes-kubeconfig={config}", *files], {}
+
+
+CASES = [
+    ("aws", "s3", "sns"),
+    ("aws", "s3", "sqs"),
+    ("gcp", "gcs", "pub_sub"),
+    ("kubernetes", "directories", "kubernetes"),
+    ("nats", "directories", "nats"),
+    ("rabbitmq", "directories", "rabbitmq"),
+    ("redis", "directories", "redis"),
+    ("all", "s3", "pub_sub"),
+    ("all", "gcs", "sqs"),
+]
+
+
+def test_no_extra_is_forgotten() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    with_a_page_of_its_own = {"serve"}  # see test_first_steps.py
+    assert {extra for extra, _, _ in CASES} | with_a_page_of_its_own == set(project["optional-dependencies"])
+
+
+@pytest.mark.parametrize(("extra", "buckets", "queue"), CASES)
 def test_a_run_schedules_and_the_next_has_nothing_to_do(
     extra: str, buckets: str, queue: str, request: pytest.FixtureRequest
 ) -> None:
