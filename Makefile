@@ -102,7 +102,7 @@ site: $(VENV)/.site
 	$(BIN)/python tools/check_site.py build/site
 
 dist: $(VENV)/.release
-	$(BIN)/python release/dist.py
+	$(BIN)/python release/dist.py $(DIST_FLAGS)
 
 audit: $(VENV)/.release
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/all.txt
