@@ -51,7 +51,7 @@ def test_the_first_change(checkout: Path) -> None:
     before, after = blocks(PAGE)
 
     with (checkout / "tests/pipeline/test_what_is_told.py").open("a") as file:
-        file.write(test)
+        file.write(f"\n\n{test}")
     assert "AssertionError" in _follow(before, checkout)
     applied = subprocess.run(
         ["git", "apply", "--unidiff-zero", "-"],
