@@ -144,4 +144,6 @@ def test_runbook_urls_are_replaced_as_the_page_says(tmp_path: Path) -> None:
     subprocess.run(shlex.split(line), cwd=tmp_path, check=True)
     text = (tmp_path / "alerts.yaml").read_text()
     assert "docs.example.org" not in text
-    assert text.count("https://example.com/docs/how-to/runbooks.md#") == shipped.read_text().count("- alert:")
+    assert text.count("https://example.com/docs/how-to/runbooks.html#") == shipped.read_text().count(
+        "- alert:"
+    )
