@@ -10,7 +10,7 @@ INSTALL := $(PIP) install --require-hashes -r
 help:
 	@echo "make demo       run three passes over a sample deployment, explained"
 	@echo "make quick      check format, lint and types, and test config, core and pipeline; 30 seconds"
-	@echo "make test       run all tests"
+	@echo "make test       run the tests that are not slow; under 4 minutes"
 	@echo "make check      check format, lint, types and tests, as CI does"
 	@echo "make image-test build the container image and test it; needs root, buildah and mmdebstrap"
 	@echo "make soak       run the fault tests at scale: kills, concurrent runs, fault histories; 10 to 20 minutes"
@@ -43,8 +43,9 @@ quick-lint:
 quick-test:
 	$(BIN)/pytest -q tests/config tests/core tests/pipeline
 
+# Without the slow ones, which tests/conftest.py names; `make check` runs all.
 test: $(VENV)/.dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto -m "not slow"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -20,7 +20,28 @@ pytest_plugins = ("servers.fixtures", "support.tally")
 ROOT = Path(__file__).parent.parent
 
 SETTINGS = ("WORKFLOW_MANAGER_", "AWS_", "GOOGLE_", "PUBSUB_", "STORAGE_")
+# What takes long: faults in numbers, whole control planes, every vector on every cloud, fresh clones.
+SLOW = (
+    "tests/cli/test_jobs.py",
+    "tests/cli/test_kubernetes_jobs.py",
+    "tests/conformance/test_vectors_on_",
+    "tests/contract/test_cloud_",
+    "tests/deploy/",
+    "tests/faults/",
+    "tests/report/test_status_page_in_a_browser.py",
+    "tests/storage/test_cloud_faults.py",
+    "tests/test_commands.py",
+    "tests/test_contributing.py",
+    "tests/test_upgrade.py",
+)
 KEPT = ("WORKFLOW_MANAGER_REQUIRE_EMULATORS", "AWS_CA_BUNDLE")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    for item in items:
+        if item.path.relative_to(ROOT).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
