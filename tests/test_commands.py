@@ -1,7 +1,8 @@
 """Each command on each page works as written, or the page's source says what it needs that tests do not have.
 
 A block of commands is run by the story of its page below, or by the test that `ELSEWHERE` names, unless a
-comment before it says `<!-- needs: a cloud -->`, `<!-- run by: .ci/run -->` or `<!-- run by: make check -->`. `-rP` shows the figures.
+comment before it says `<!-- needs: a cloud -->`, `<!-- run by: .ci/run -->` or `<!-- run by: make check -->`.
+`-rP` shows the figures.
 """
 
 import json
