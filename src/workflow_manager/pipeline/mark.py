@@ -32,7 +32,7 @@ FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that
 MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops publishing
 FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
 UNMARKED = f"published, but its marker could not be written; {AGAIN}"
-TOGETHER = 16  # markers that are written at once, by stores that can
+TOGETHER = 10  # markers that are written at once, by stores that can: as many as SNS takes in a request
 AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
 
 
