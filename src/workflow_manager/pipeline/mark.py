@@ -143,12 +143,13 @@ class MarkerWriter:
         return self._stage.seconds
 
     def _mark(self, tasks: Sequence[Acknowledged], topic: str) -> None:
-        now = timestamp(datetime.now(UTC))
-        pending = {
-            task.marker: (task, record_of(task, trace_id, topic, now, self._writer))
-            for task, trace_id in tasks
-        }
+        pending: dict[str, tuple[Task, MarkerRecord]] | None = None
         try:
+            now = timestamp(datetime.now(UTC))
+            pending = {
+                task.marker: (task, record_of(task, trace_id, topic, now, self._writer))
+                for task, trace_id in tasks
+            }
             for attempt in range(TRIES):
                 self._write(pending, last=attempt == TRIES - 1)
                 if not pending:
@@ -159,26 +160,29 @@ class MarkerWriter:
             try:
                 self._ledger.stop(f"markers can no longer be written: {error!r}", Kind.MARKER)
             finally:
-                self._unmarked_limit.give_back(len(pending), marked=False)
+                held = len(tasks if pending is None else pending)
+                self._unmarked_limit.give_back(held, marked=False)
             raise
 
     def _write(self, pending: dict[str, tuple[Task, MarkerRecord]], *, last: bool) -> None:
         """Write markers, and take those that are written or given up out of `pending`."""
         marked = unmarked = 0
-        for key, error in zip(list(pending), self._outcomes(list(pending.values())), strict=True):
-            if error is None:
-                marked += 1
-            elif last or isinstance(error, CircuitOpenError):
-                self._give_up(pending[key][0], error)
-                # One that will not be marked keeps its room, as long as the run goes on in spite of it.
-                unmarked += self._unmarked > MOST_UNMARKED
-            else:
-                continue
-            del pending[key]
-        if marked:
-            self._unmarked_limit.give_back(marked, marked=True)
-        if unmarked:
-            self._unmarked_limit.give_back(unmarked, marked=False)
+        try:
+            for key, error in zip(list(pending), self._outcomes(list(pending.values())), strict=True):
+                if error is None:
+                    marked += 1
+                elif last or isinstance(error, CircuitOpenError):
+                    self._give_up(pending[key][0], error)
+                    # One that will not be marked keeps its room, as long as the run goes on in spite of it.
+                    unmarked += self._unmarked > MOST_UNMARKED
+                else:
+                    continue
+                del pending[key]
+        finally:  # of those before one that raises
+            if marked:
+                self._unmarked_limit.give_back(marked, marked=True)
+            if unmarked:
+                self._unmarked_limit.give_back(unmarked, marked=False)
 
     def _outcomes(self, tasks: Sequence[tuple[Task, MarkerRecord]]) -> Sequence[Exception | None]:
         """Whatever a store raises, a marker that fails must not end the others."""
