@@ -1,5 +1,6 @@
 """The entry point: which command is meant, and what its failure means for the exit status."""
 
+import atexit
 import gc
 import importlib
 import os
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Modules and pages of listings are many objects with hardly a cycle among them: to search each few
     # hundred of them would take a tenth of a short run.
     gc.set_threshold(50_000)
+    # Python searches all of them three times as it ends. The system takes them back without that.
+    atexit.register(gc.freeze)
     return _guarded(name, partial(_command, name), words)
 
 
