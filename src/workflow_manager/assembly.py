@@ -6,8 +6,8 @@ Nothing else asks the registry for stores and queues.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from workflow_manager import registry
@@ -25,15 +25,14 @@ from workflow_manager.ports import ObjectStore, Settings, TaskQueue
 from workflow_manager.queue_flags import KIND, flags_of_kinds, unknown_kind
 
 WITHOUT_QUEUE = [
-    group._replace(options=tuple(replace(option, required=False) for option in group.options))
+    group._replace(options=tuple(option._replace(required=False) for option in group.options))
     if group is TASK_FLAGS
     else group
     for group in GROUPS
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Assembly:
+class Assembly(NamedTuple):
     """Everything that a command needs to work on the buckets and the queue.
 
     The queue tries to publish only until `lease_expiry`. `counts` has the requests to the buckets.
@@ -104,7 +103,7 @@ def flags_of_kind(command: str, summary: str, kind: str, *more: Group) -> Flags:
     """
     if not kind:
         groups = [
-            Group(title, tuple(replace(option, required=False) for option in options))
+            Group(title, tuple(option._replace(required=False) for option in options))
             for title, options in every_flag(command, summary, *more).groups
         ]
         return Flags(command, summary, groups)
@@ -132,7 +131,7 @@ def assemble(
     mistakes.extend(_same_buckets(stores))
     if not mistakes:
         try:
-            policy = replace(retry_policy(parsed.values), until=expiry)
+            policy = retry_policy(parsed.values)._replace(until=expiry)
             settings = Settings(
                 parsed.values,
                 environ=environ,

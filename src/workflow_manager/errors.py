@@ -1,7 +1,7 @@
 """The errors of this program: what failed, on what, why, and what to do about it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _HARMLESS = frozenset("/-._~:@+,=")
 
@@ -57,8 +57,7 @@ class MetricsError(WorkflowManagerError):
     """The metrics of a finished run could not be delivered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(NamedTuple):
     """One thing wrong with the configuration: the flag, the value it got, and the problem."""
 
     flag: str

@@ -7,7 +7,7 @@ goes before the file, an instance before the file's defaults, and all of them be
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -62,7 +62,7 @@ class InstanceConfig:
 
     def located(self, error: ConfigError) -> ConfigError:
         """The same mistakes, with the places in the file instead of the names of flags."""
-        return ConfigError(replace(mistake, flag=self._where(mistake.flag)) for mistake in error.mistakes)
+        return ConfigError(mistake._replace(flag=self._where(mistake.flag)) for mistake in error.mistakes)
 
     def _where(self, flag: str) -> str:
         name = flag.removeprefix("--")
@@ -176,7 +176,7 @@ class _Reading:
         except ConfigError as error:
             flags = self._known
             source = given[KIND].source if KIND in given else environment_twin(KIND)
-            parsed.mistakes += [replace(mistake, flag=source) for mistake in error.mistakes]
+            parsed.mistakes += [mistake._replace(flag=source) for mistake in error.mistakes]
         flags.take(given, self._environ, parsed, owner)
         # A mistake in the defaults, or on the command line, is one for all instances.
         self.mistakes += [mistake for mistake in parsed.mistakes if mistake not in self.mistakes]
@@ -221,7 +221,7 @@ class _Reading:
             [
                 Group(
                     title,
-                    tuple(replace(one, required=one.required and one.name in buckets) for one in options),
+                    tuple(one._replace(required=one.required and one.name in buckets) for one in options),
                 )
                 for title, options in groups
             ],

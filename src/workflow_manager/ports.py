@@ -7,14 +7,13 @@ passes the same one, and so must anyone else's.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from workflow_manager.errors import QueueError, StorageError
 from workflow_manager.observe.event import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A flag that an adapter adds to the command line, named with the adapter's kind in front.
 
     `parse` turns the text given for it into a value and raises ValueError, with the
@@ -39,8 +38,7 @@ def never() -> float:
     return math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """How long requests to a service may take, in seconds, and how often they are tried.
 
     `until` says when, on the monotonic clock, what is tried must be over; it may be later each time that
@@ -180,8 +178,7 @@ class ObjectStore(Bucket, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A task's message. `group` is the aggregation, `key` is the same for each repeat of the task.
 
     Queues that order or deduplicate use these two; others leave them. A key is unique among the tasks
@@ -193,8 +190,7 @@ class Message:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a queue takes: messages in a request, bytes in a request, bytes in one message."""
 
     messages: int
@@ -202,8 +198,7 @@ class Limits:
     message_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class TopicLimit:
+class TopicLimit(NamedTuple):
     """How long a message one topic takes, in bytes, and the setting of the service that says so.
 
     `most_bytes` is the highest value that the setting can have.

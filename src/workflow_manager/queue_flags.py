@@ -4,7 +4,6 @@ With `assembly`, the only part that asks the registry.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from workflow_manager import registry
 from workflow_manager.config.flags import Flags, Parsed
@@ -35,7 +34,7 @@ def _with_topics_of(kind: str, groups: Sequence[Group]) -> Sequence[Group]:
     return [
         group._replace(
             options=tuple(
-                replace(option, required=False, default=names[option.name])
+                option._replace(required=False, default=names[option.name])
                 if option.name in names
                 else option
                 for option in group.options
@@ -48,7 +47,7 @@ def _with_topics_of(kind: str, groups: Sequence[Group]) -> Sequence[Group]:
 def _groups_of_kinds(kinds: Sequence[str], needed: Sequence[str]) -> Iterator[Group]:
     for kind in kinds:
         options = tuple(
-            option if kind in needed else replace(option, required=False)
+            option if kind in needed else option._replace(required=False)
             for option in registry.queue(kind).options
         )
         if options:

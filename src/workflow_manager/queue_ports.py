@@ -5,15 +5,13 @@ what its kind cannot do. `workflow_manager.testing` has a suite for each.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from workflow_manager.errors import QueueError
 
 
-@dataclass(frozen=True, slots=True)
-class TopicStats:
+class TopicStats(NamedTuple):
     """How many messages a topic has. None stands for what the service does not tell.
 
     `leased` ones are with a worker, `dead` ones were given up, and are in `dead_letters`, if that is
@@ -29,8 +27,7 @@ class TopicStats:
     elsewhere: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedMessage:
+class QueuedMessage(NamedTuple):
     """A message on a topic. `published` is in seconds since 1970; `state` is waiting or leased.
 
     `leases` says how often a worker got it. None and "" stand for what the service does not tell.
@@ -43,8 +40,7 @@ class QueuedMessage:
     leases: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(NamedTuple):
     """A message that workers gave up. `id` is the same each time it is taken, where the service has one.
 
     `receipt` removes it; it is good until the lease ends.
@@ -96,8 +92,7 @@ class Browsable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LeasedMessage:
+class LeasedMessage(NamedTuple):
     """A message that is ours until its lease runs out; `ack_id` removes it."""
 
     ack_id: str

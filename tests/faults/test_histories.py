@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ class Histories(RuleBasedStateMachine):
             self.patch.undo()
 
     def scheduler(self) -> Scheduler:
-        spec = replace(run_spec(), lease=TERMS)
+        spec = run_spec()._replace(lease=TERMS)
         return Scheduler(Buckets(**self.shaky), self.queue, spec, Events())
 
     def time_goes_by(self, seconds: int) -> None:

@@ -6,7 +6,6 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -159,7 +158,7 @@ def test_no_more_aggregations_are_looked_up_than_can_be_read_soon(monkeypatch: p
 
 def test_ten_thousand_incomplete_batches_are_named_one_by_one() -> None:
     harness = Harness()
-    harness.spec = replace(harness.spec, names_incomplete=True)
+    harness.spec = harness.spec._replace(names_incomplete=True)
     for number in range(10_000):
         harness.ingest(HONEST, IN_INTAKE, f"b{number:05}", parts=["", ".sig"])
     harness.events = named = Tally()  # type: ignore[assignment] # it would remember each event

@@ -1,7 +1,6 @@
 """What a run keeps of its aggregations: figures of those that have any, and the number of the others."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from support.harness import Events, run_spec
 from workflow_manager.core.report import Figures
@@ -37,7 +36,7 @@ def test_a_run_over_them_keeps_as_few_and_schedules_what_there_is() -> None:
     for part in (".batch", ".batch.avro", ".batch.sig"):
         ingestion.put(f"{last}/2026/11/23/03/05/x{part}", b"")
     buckets = Buckets(ingestion, MemoryStore("memory://own"), MemoryStore("memory://peer"))
-    report = Scheduler(buckets, None, replace(run_spec(), lease=None), Events()).run()
+    report = Scheduler(buckets, None, run_spec()._replace(lease=None), Events()).run()
     assert len(report.figures) == KEPT_EMPTY + 1
     assert report.aggregations == 5 * KEPT_EMPTY
     assert report.figures[last].intake_tasks_scheduled == 1

@@ -1,7 +1,5 @@
 """An aggregation whose window overlaps one that is scheduled would sum batches twice."""
 
-from dataclasses import replace
-
 import pytest
 
 from support.harness import Harness
@@ -67,7 +65,7 @@ def test_what_does_not_overlap_is_no_obstacle(harness: Harness, window: str) -> 
 
 def test_it_is_scheduled_if_that_is_allowed(harness: Harness) -> None:
     harness.own.put(PREFIX + OVERLAPPING[0], b"")
-    harness.spec = replace(harness.spec, allow_overlapping_windows=True)
+    harness.spec = harness.spec._replace(allow_overlapping_windows=True)
     assert harness.run().succeeded
     assert harness.aggregated() == {"agg": ["b"]}
     assert ("list", PREFIX) not in harness.own.calls

@@ -1,7 +1,5 @@
 """What a run tells of what it has read."""
 
-from dataclasses import replace
-
 from support.harness import Harness
 from workflow_manager.core.report import Kind
 from workflow_manager.observe.event import Severity
@@ -53,7 +51,7 @@ class TestEachAggregation:
 class TestIncompleteBatches:
     def test_are_named_with_what_they_have_if_that_is_wanted(self) -> None:
         harness = Harness()
-        harness.spec = replace(harness.spec, names_incomplete=True)
+        harness.spec = harness.spec._replace(names_incomplete=True)
         harness.ingest("agg", IN_BOTH, "b", parts=["", ".sig"])
         harness.ingest("agg", IN_INTAKE, "whole")
         harness.peer.put(f"agg/{IN_BOTH}/c.validity_0.avro", b"")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -75,7 +74,7 @@ def test_a_listing_survives(fault: faulty.Fault, cloud: Cloud) -> None:
 def test_answers_slower_than_the_read_timeout_are_not_waited_for(cloud: Cloud) -> None:
     kind = type(cloud.store)
     environ = {"AWS_ENDPOINT_URL": cloud.between.url, "STORAGE_EMULATOR_HOST": cloud.between.url, **KEYS}
-    hasty = replace(TIMEOUTS, read_timeout=0.5)
+    hasty = TIMEOUTS._replace(read_timeout=0.5)
     store = kind.open(cloud.store.url, Settings(environ=environ, retry_policy=hasty))
     cloud.between.script.extend([honest, faulty.silent])
     assert keys(store, "many/") == NAMES

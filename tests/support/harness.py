@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -146,8 +145,7 @@ class Harness:
         workers: Workers | None = None,
     ) -> Scheduler:
         buckets = Buckets(self.ingestion, self.own, self.peer)
-        given = replace(
-            self.spec,
+        given = self.spec._replace(
             intake=intake_window(NOW, max_age),
             lease=lease,
             breaker_seconds=self.breaker_seconds,

@@ -210,7 +210,7 @@ def check(given: Listings) -> None:
         for key in keys:
             store._put(key, b"", replace=True)
     if given.uuids:
-        harness.spec = replace(harness.spec, batch_ids=BatchIds.UUID)
+        harness.spec = harness.spec._replace(batch_ids=BatchIds.UUID)
     before = names_of(harness.own)
     harness.events = listeners = _Listeners()  # type: ignore[assignment] # stands in for it
     with _small_pieces() if given.splits else _pieces_as_they_are():

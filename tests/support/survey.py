@@ -1,6 +1,5 @@
 """Surveys of the buckets of a harness."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from support.harness import Harness, run_spec
@@ -67,8 +66,7 @@ def backfill(
     assert report.failures == []
     plan = BackfillRange(times, only, repetition is not None).plan(report)
     for planned in plan:
-        of_pass = replace(
-            run_spec(),
+        of_pass = run_spec()._replace(
             intake=planned.intake,
             aggregation=planned.aggregation,
             aggregations=planned.aggregations,

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from workflow_manager.assembly import every_flag, run_spec
@@ -166,7 +166,7 @@ def _carry_out(plans: Sequence[tuple[Deployment, Order, list[PlannedPass]]], sta
         show_name(deployment)
         parts = deployment.parts
         assert parts is not None
-        spec = replace(run_spec(parts, deployment.shard), repetition=order.repetition)
+        spec = run_spec(parts, deployment.shard)._replace(repetition=order.repetition)
         labels = {"instance": deployment.name} if deployment.name else {}
         ended = Passes(parts, plan, spec, labels).carry_out()
         if ended > ExitStatus.FOUND:  # a signal ended it, and is meant for all

@@ -1,7 +1,7 @@
 """What `backfill` is to schedule, from its flags."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflow_manager.config.flags import Parsed
@@ -84,9 +84,9 @@ def _one_marker(name: str, repetition: Repetition) -> Order:
         ):
             begin = batch_time(batch)
             only = PlannedPass((aggregation,), Window(begin, begin + MINUTE), Window(begin, begin), 1, 0)
-            return Order(replace(repetition, only_marker=intake_marker(aggregation, batch)), only=only)
+            return Order(repetition._replace(only_marker=intake_marker(aggregation, batch)), only=only)
         case WindowSubject(aggregation=aggregation, begin=begin, end=datetime() as end):
             window = Window(begin, end)
             only = PlannedPass((aggregation,), Window(begin, begin), window, 0, 1)
-            return Order(replace(repetition, only_marker=aggregate_marker(aggregation, window)), only=only)
+            return Order(repetition._replace(only_marker=aggregate_marker(aggregation, window)), only=only)
     raise ConfigError([Mistake("--marker", name, "is not a valid marker name")])

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from workflow_manager.assembly import Assembly
 from workflow_manager.cli.exit_status import ExitStatus
@@ -44,7 +43,7 @@ class Passes:
         self._total = Figures()
         config = parts.config
         if sys.stderr.isatty() and config.log_level == "info":  # a line per task would hide the progress bar
-            config = replace(config, log_level="warning")
+            config = config._replace(log_level="warning")
         self._logs = terminal_logs(config).labelled(labels or {})
         self._failures = 0
 
@@ -102,8 +101,7 @@ class Passes:
 
     def _one(self, planned: PlannedPass) -> RunReport | None:
         """Run a pass once no other run holds the lease; None if that takes too long."""
-        spec = replace(
-            self._spec,
+        spec = self._spec._replace(
             intake=planned.intake,
             aggregation=planned.aggregation,
             aggregations=planned.aggregations,

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from workflow_manager import flag_types
@@ -51,7 +50,7 @@ _RECIPE = Group(
     ),
 )
 _OPTIONAL_BUCKETS = Group(
-    BUCKET_FLAGS.title, tuple(replace(option, required=False) for option in BUCKET_FLAGS.options)
+    BUCKET_FLAGS.title, tuple(option._replace(required=False) for option in BUCKET_FLAGS.options)
 )
 FLAGS = Flags("sample", SUMMARY, [_OPTIONAL_BUCKETS, _RECIPE, RETRY_FLAGS])
 _PLACES = {

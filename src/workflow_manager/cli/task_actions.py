@@ -57,7 +57,7 @@ class TaskActions:
         found = {name: queue.stats(name) for name in names}
         if self._as_json:
             for name, stats in found.items():
-                print(json.dumps({"topic": name, **asdict(stats)}))
+                print(json.dumps({"topic": name, **stats._asdict()}))
         else:
             _show_stats(found)
         return 0

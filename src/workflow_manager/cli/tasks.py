@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
 
 from workflow_manager import flag_types
@@ -38,7 +37,7 @@ ACTIONS = (_STATS, _LIST, _REDRIVE, _PULL, _ACK)
 _QUEUE = Group(
     "Task queue",
     tuple(
-        replace(option, required=False)
+        option._replace(required=False)
         for group in GROUPS
         for option in group.options
         if option.name in (KIND, *TOPICS)

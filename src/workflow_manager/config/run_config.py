@@ -1,9 +1,8 @@
 """The configuration of a run: one frozen record, made from the values of flags and checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from workflow_manager.core.names import BatchIds
 from workflow_manager.core.windows import MINUTE, Window, aggregation_window, intake_window
@@ -20,8 +19,7 @@ _ALLOWED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunConfig:
+class RunConfig(NamedTuple):
     """Everything that a run was told. Times are UTC; an empty text means that a flag was not given."""
 
     intake_tasks_topic: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from workflow_manager.core.names import (
     PART_ENDINGS,
@@ -17,8 +18,7 @@ from workflow_manager.core.names import (
 from workflow_manager.core.windows import Window
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Malformed:
+class Malformed(NamedTuple):
     """An object in a place for batches whose name cannot be a batch's, and why."""
 
     key: str

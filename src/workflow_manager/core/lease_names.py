@@ -7,7 +7,6 @@ of earlier versions' leases end with the run.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
@@ -21,8 +20,7 @@ _UNKNOWN = "an unknown host"
 _NOT_OF_A_HOST = re.compile("[^A-Za-z0-9._-]")
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseHolder:
+class LeaseHolder(NamedTuple):
     """The run that holds a lease: a process on a host. The lease ends at `until`, UTC, unless renewed.
 
     `begun` is when the run began.

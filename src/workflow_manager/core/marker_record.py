@@ -6,33 +6,29 @@ is optional: a missing or malformed field is unknown (None), never an error.
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 from workflow_manager.core.names import MARKER_PREFIX, Batch
 from workflow_manager.core.task_messages import AggregationTask, Task
 
 VERSION = 1
 # The most bytes of a marker that are read. 50,000 batches with UUIDs take 2 MB.
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 LONGEST_RECORD = 16 * 2**20
 _WHOLE_SECONDS = len("2026-11-23T04:20:00")
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # not another one for each record
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """Who wrote a record: the host name and the version of this program."""
 
     host: str
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduledAgain:
+class ScheduledAgain(NamedTuple):
     """One repeated publication of a task that already had a marker. Unknown fields are empty."""
 
     time: str
@@ -41,8 +37,7 @@ class ScheduledAgain:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MarkerRecord:
+class MarkerRecord(NamedTuple):
     """What is known about a scheduled task; None if the marker does not record it.
 
     `marker` is the name without its directory, `time` is when the marker was written (RFC 3339, UTC).
@@ -70,7 +65,7 @@ class MarkerRecord:
 
     def scheduled_again(self, entry: ScheduledAgain, batches: tuple[Batch, ...] | None) -> "MarkerRecord":
         """The record with one more entry; `batches` are the ones that the last message named."""
-        return replace(self, again=(*self.again, entry), batches=batches)
+        return self._replace(again=(*self.again, entry), batches=batches)
 
     def render(self) -> bytes:
         """The record as one line of JSON in UTF-8. Grouping batches by time halves their size."""
@@ -122,8 +117,7 @@ def parse_record(key: str, content: bytes) -> MarkerRecord:
         return unknown
     if facts.get("version") != VERSION or facts.get("marker") != unknown.marker:
         return unknown
-    return replace(
-        unknown,
+    return unknown._replace(
         trace_id=_text(facts, "trace-id"),
         time=_text(facts, "time"),
         topic=_text(facts, "topic"),

@@ -1,12 +1,11 @@
 """Which scheduled tasks to publish again."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from workflow_manager.core.marker_record import MarkerRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Repetition:
+class Repetition(NamedTuple):
     """Publish tasks that have a marker again, each once per `reason`.
 
     An aggregation task names the batches that its marker records or, with `recompute`, the ones that

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import NamedTuple
 
 from workflow_manager.core.lease_names import LeaseHolder
 
@@ -49,8 +50,7 @@ class StageName(StrEnum):
     MARK = "mark"
 
 
-@dataclass(frozen=True, slots=True)
-class BatchTimes:
+class BatchTimes(NamedTuple):
     """Batch times of one aggregation in the intake window (`YYYY/MM/DD/HH/MM`, UTC), or empty.
 
     `newest` is that of the newest ready batch, `oldest_unscheduled` of the oldest one whose intake is due
@@ -61,8 +61,7 @@ class BatchTimes:
     oldest_unscheduled: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Transfers:
+class Transfers(NamedTuple):
     """Requests to a bucket. `retries` counts those that repeat a failed one; bytes are of bodies."""
 
     requests: int = 0
@@ -96,8 +95,7 @@ class Kind(StrEnum):
     OVERLAP = "overlap"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Something that this run could not do. `aggregation` is empty if it concerns the whole run."""
 
     aggregation: str

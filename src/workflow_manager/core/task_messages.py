@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from workflow_manager.core.characters import escaped
 from workflow_manager.core.names import Batch, aggregate_marker, intake_marker, path_time
 from workflow_manager.core.windows import Window
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeTask:
+class IntakeTask(NamedTuple):
     """Take in one ingestion batch: check it and write our own validation of it."""
 
     aggregation: str
@@ -33,8 +32,7 @@ class IntakeTask:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AggregationTask:
+class AggregationTask(NamedTuple):
     """Sum up the batches of one window that the peer has validated, in order of time."""
 
     aggregation: str

@@ -54,7 +54,7 @@ class SqsNotifications:
         region, account, name = match[1], match[2] or "", match[3]
         endpoint = aws.endpoint(settings.environ, "sqs") or f"https://sqs.{aws.domain(region)}"
         held = max(settings.retry_policy.read_timeout, 2.0 * _WAIT)
-        settings = replace(settings, retry_policy=replace(settings.retry_policy, read_timeout=held))
+        settings = replace(settings, retry_policy=settings.retry_policy._replace(read_timeout=held))
         return cls(url, account, name, *aws.open_service(settings, "sqs", region, endpoint))
 
     @staticmethod

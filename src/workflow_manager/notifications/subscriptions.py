@@ -50,8 +50,8 @@ class PubSubNotifications:
             raise ConfigError([Mistake("", "", "not a subscription: pubsub://{project}/{subscription}")])
         emulator = settings.environ.get("PUBSUB_EMULATOR_HOST", "")
         service, who = google.open_service(settings, _SCOPES, _ENDPOINT, emulator)
-        held = replace(
-            settings.retry_policy, read_timeout=_HELD_SECONDS, total_timeout=_HELD_SECONDS, tries=1
+        held = settings.retry_policy._replace(
+            read_timeout=_HELD_SECONDS, total_timeout=_HELD_SECONDS, tries=1
         )
         pulling, _ = google.open_service(replace(settings, retry_policy=held), _SCOPES, _ENDPOINT, emulator)
         path = quote(f"/v1/projects/{match[1]}/subscriptions/{match[2]}")

@@ -28,7 +28,7 @@ from workflow_manager.observe.wording import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunStarted(Event):
     """A run started, with these windows."""
 
@@ -42,14 +42,14 @@ class RunStarted(Event):
         return f"looking for intake from {span(self.intake)}, for aggregation from {span(self.aggregation)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TaskEvent(Event):
     """Something happened to one task."""
 
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TaskScheduled(TaskEvent):
     """The queue acknowledged a task's message."""
 
@@ -62,7 +62,7 @@ class TaskScheduled(TaskEvent):
         return f"scheduled {describe(self.task)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TaskWouldBeScheduled(TaskEvent):
     """A dry run would have published this task and written its marker."""
 
@@ -74,7 +74,7 @@ class TaskWouldBeScheduled(TaskEvent):
         return f"would schedule {describe(self.task)} on {self.topic}, and write {quote(self.task.marker)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TaskFailed(TaskEvent):
     """A task was not published; the next run tries again."""
 
@@ -87,7 +87,7 @@ class TaskFailed(TaskEvent):
         return f"did not schedule {describe(self.task)}: {self.error}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MarkerFailed(TaskEvent):
     """A task was published, but its marker could not be written; the next run publishes it again."""
 
@@ -101,7 +101,7 @@ class MarkerFailed(TaskEvent):
         return f"published {what}, but its marker could not be written; {AGAIN}: {self.error}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IntakeSkipped(Event):
     """Ready batches of one hour were skipped, all for the same reason."""
 
@@ -119,7 +119,7 @@ class IntakeSkipped(Event):
         return f"skipped the intake of {batches} of {of} at {self.hour}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AggregationSkipped(Event):
     """No aggregation task is due in the window."""
 
@@ -133,7 +133,7 @@ class AggregationSkipped(Event):
         return f"skipped the aggregation of {quote(self.aggregation)}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AggregationOverlaps(TaskEvent):
     """An aggregation was not scheduled because its window overlaps one that is already scheduled."""
 
@@ -150,7 +150,7 @@ class AggregationOverlaps(TaskEvent):
         return {**as_fields("task", self.task), "scheduled_window": iso_interval(self.marked)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PartFailed(Event):
     """Something could not be read; the message says what is not done as a result. The rest continues."""
 
@@ -166,7 +166,7 @@ class PartFailed(Event):
         return f"{where}{self.consequence}: {self.error}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BucketGivenUp(Event):
     """The circuit breaker of a bucket opened: all requests failed, and the run sends no more."""
 
@@ -180,7 +180,7 @@ class BucketGivenUp(Event):
         return f"{self.bucket} is not used for the rest of this run: {self.error}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunFinished(Event):
     """The run ended. ERROR if it failed, WARNING if a signal stopped it or another run holds the lease."""
 
@@ -206,7 +206,7 @@ class RunFinished(Event):
         return outcome_fields(self.report)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MetricsBounded(Event):
     """There are more aggregations than label values; the metrics have the sums of the others."""
 
@@ -220,7 +220,7 @@ class MetricsBounded(Event):
         return f"{self.aggregations} aggregations: all but {self.most} are summed up in the metrics"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MetricsFailed(Event):
     """The metrics of the run could not be delivered."""
 

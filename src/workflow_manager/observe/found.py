@@ -11,7 +11,7 @@ from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import as_fields, counted, only, parts_of, quote
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AggregationsFound(Event):
     """The aggregations in the ingestion bucket were listed."""
 
@@ -23,7 +23,7 @@ class AggregationsFound(Event):
         return f"found {counted(self.count, 'aggregation')}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ObjectsMalformed(Event):
     """Objects with malformed names were skipped; the first ones are listed."""
 
@@ -52,7 +52,7 @@ class ObjectsMalformed(Event):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AggregationsNone(Event):
     """The ingestion bucket contains no aggregation; it may be the wrong one. The others are tried as well."""
 
@@ -68,7 +68,7 @@ class AggregationsNone(Event):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchIncomplete(Event):
     """A batch, or a peer's validation of one, lacks an object; the existing ones are listed."""
 
@@ -97,7 +97,7 @@ class BatchIncomplete(Event):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AggregationRead(Event):
     """The counts of one aggregation in all three buckets. DEBUG if nothing was found."""
 

@@ -8,7 +8,7 @@ from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import counted, quote, span
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchesLeftOut(Event):
     """A scheduled window has ready and validated batches that its task did not name; with an example."""
 
@@ -27,7 +27,7 @@ class BatchesLeftOut(Event):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MarkersUnreadable(Event):
     """Markers exist but may not be read, so left-out batches cannot be found. Once per run."""
 

@@ -7,7 +7,7 @@ from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import counted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServiceStarted(Event):
     """The process started to work on its instances."""
 
@@ -22,7 +22,7 @@ class ServiceStarted(Event):
         return f"serving {counted(self.instances, 'instance')} (shard {self.shard}){where}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServiceStopping(Event):
     """The process starts no more passes and waits for those in progress."""
 
@@ -34,7 +34,7 @@ class ServiceStopping(Event):
         return f"shutting down: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServiceStopped(Event):
     """The process shut down. ERROR if passes did not end within the grace period."""
 
@@ -53,7 +53,7 @@ class ServiceStopped(Event):
         return "passes have not ended within --shutdown-grace; what they publish may be published again"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConfigurationReloaded(Event):
     """The file of instances was reloaded."""
 
@@ -65,7 +65,7 @@ class ConfigurationReloaded(Event):
         return f"configuration reloaded: {counted(self.instances, 'instance')}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConfigurationRefused(Event):
     """The file of instances was reloaded and has a mistake; the previous configuration remains in use."""
 
@@ -78,7 +78,7 @@ class ConfigurationRefused(Event):
         return f"the configuration was not reloaded: {self.mistake}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceFailed(Event):
     """Notifications could not be received or acknowledged, which is retried. Regular passes continue."""
 
@@ -92,7 +92,7 @@ class SourceFailed(Event):
         return f"{self.error}; batches are found by the regular passes until this works again"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceRecovered(Event):
     """Notifications are received again."""
 
@@ -104,7 +104,7 @@ class SourceRecovered(Event):
         return f"notifications are received again from {self.source}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PassCrashed(Event):
     """A pass ended with an unexpected error; it is retried."""
 
@@ -117,7 +117,7 @@ class PassCrashed(Event):
         return f"the pass failed: {self.error}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SurveyFailed(Event):
     """A survey for the status page could not read everything; it is tried again. Passes go on."""
 
@@ -132,7 +132,7 @@ class SurveyFailed(Event):
         return f"the survey for the status page is incomplete: {self.error}{others}; passes are not affected"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PageFailed(Event):
     """The HTTP server could not generate a page."""
 

@@ -8,7 +8,7 @@ from workflow_manager.observe.event import Event, Severity
 from workflow_manager.observe.wording import moment, quote, tasks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunStopping(Event):
     """The run stops early; tasks in flight are finished and marked. WARNING for a signal."""
 
@@ -27,7 +27,7 @@ class RunStopping(Event):
         return f"stopping early: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunGivenUp(Event):
     """Requests in flight did not finish within the grace period; the process exits anyway.
 
@@ -52,7 +52,7 @@ class RunGivenUp(Event):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunSuperseded(Event):
     """Another run holds the lease on the same buckets; this run schedules nothing."""
 
@@ -71,7 +71,7 @@ class RunSuperseded(Event):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LeaseIgnored(Event):
     """An object is named like a lease but is not a valid one; the run ignores it."""
 
@@ -86,7 +86,7 @@ class LeaseIgnored(Event):
         return f"ignored the lease {quote(self.key)} in {self.bucket}: {self.problem}; delete it"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TasksLeft(Event):
     """Due tasks are left for the next run, because this one stopped early or the queue takes no more."""
 

@@ -3,8 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from workflow_manager.core.report import Kind
 from workflow_manager.core.task_messages import IntakeTask, Task
@@ -32,8 +31,7 @@ class Sendable(Protocol):
 S = TypeVar("S", bound=Sendable)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A task with its message, ready to be sent."""
 
     task: Task
@@ -41,8 +39,7 @@ class Outgoing:
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Topics:
+class Topics(NamedTuple):
     """The names of the two topics."""
 
     intake: str

@@ -55,8 +55,7 @@ class Buckets(Generic[B_co]):
     peer: B_co
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
+class Workers(NamedTuple):
     """How many requests of each kind may be in flight at once."""
 
     listing: int = 24
@@ -75,8 +74,7 @@ class LeaseTerms(NamedTuple):
     expiry: LeaseExpiry | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunSpec:
+class RunSpec(NamedTuple):
     """What a run is to do. `is_first` says which of the two data share processors we are.
 
     Without a lease, two runs at once may schedule the same tasks. A bucket that has done nothing

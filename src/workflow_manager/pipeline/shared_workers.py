@@ -1,14 +1,12 @@
 """What runs in one process may share: the threads of each stage, and a bound on memory."""
 
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from workflow_manager.pipeline.memory_budget import MemoryBudget
 from workflow_manager.pipeline.stage import WorkerPool
 
 
-@dataclass(frozen=True, slots=True)
-class SharedWorkers:
+class SharedWorkers(NamedTuple):
     """Threads of each kind of stage, and room for names of objects; None for those that a run has alone."""
 
     listing: WorkerPool | None = None

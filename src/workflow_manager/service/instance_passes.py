@@ -110,8 +110,8 @@ class InstancePasses:
     def _pass(self, only: tuple[str, ...] | None) -> RunReport:
         before = self._parts.counts.transfers()
         config = configure(self._instance.values, self._shared.clock())
-        parts = replace(self._parts, config=config)
-        spec = replace(run_spec(parts, self._shared.shard), aggregations=only)
+        parts = self._parts._replace(config=config)
+        spec = run_spec(parts, self._shared.shard)._replace(aggregations=only)
         queue = None if config.dry_run else parts.queue
         scheduler = Scheduler(parts.buckets, queue, spec, self._observer, self._shared.workers)
         with self._lock:

@@ -1,7 +1,7 @@
 """Which sources of notifications a set of instances has, and which instances each is about."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from workflow_manager.assembly import open_source
@@ -49,7 +49,7 @@ def open_sources(
                 _add(sources, instance, flag, bucket_flag, environ)
             except ConfigError as error:
                 given = Given(instance.values).text(flag)
-                named = (replace(one, flag=f"--{flag}", value=given) for one in error.mistakes)
+                named = (one._replace(flag=f"--{flag}", value=given) for one in error.mistakes)
                 mistakes.extend(instance.located(ConfigError(named)).mistakes)
     if mistakes:
         for one in sources.values():
@@ -72,7 +72,7 @@ def _add(
     url = bucket if given.text(flag) == WATCH else given.text(flag)
     key = SourceKey(url, given.text(f"{flag}-identity"))
     if key not in sources:
-        policy = replace(retry_policy(instance.values), tries=_TRIES, total_timeout=_SECONDS)
+        policy = retry_policy(instance.values)._replace(tries=_TRIES, total_timeout=_SECONDS)
         settings = Settings(identity=key.identity, environ=environ, retry_policy=policy)
         sources[key] = OpenSource(open_source(url, settings))
     found = sources[key]
