@@ -3,7 +3,6 @@
 Nothing else asks the registry for stores and queues.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -16,6 +15,7 @@ from workflow_manager.config.run_config import RunConfig, configure, retry_polic
 from workflow_manager.config.run_flags import BUCKETS, GROUPS, TASK_FLAGS, Group
 from workflow_manager.core.shards import WHOLE, Shard
 from workflow_manager.errors import ConfigError, Mistake
+from workflow_manager.hashes import sha256
 from workflow_manager.notices import NotificationSource
 from workflow_manager.observe.request_counts import BUCKET_NAMES, BucketCounts
 from workflow_manager.pipeline.lease import LeaseExpiry
@@ -235,7 +235,7 @@ def run_spec(parts: Assembly, shard: Shard = WHOLE) -> RunSpec:
     config, ingestion = parts.config, parts.buckets.ingestion.url
     if shard != WHOLE:
         ingestion += f" shard {shard}"
-    scope = hashlib.sha256(ingestion.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    scope = sha256(ingestion.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     lease = LeaseTerms(scope, config.lease_duration.total_seconds(), parts.lease_expiry)
     return RunSpec(
         config.intake,

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from http import HTTPStatus
 from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote_plus
@@ -17,6 +16,7 @@ from workflow_manager.clouds import aws, service
 from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, Request, unfinished
 from workflow_manager.clouds.service import Service
 from workflow_manager.errors import QueueError
+from workflow_manager.hashes import sha256
 from workflow_manager.ports import Limits, Message, Option, Settings, TopicLimit
 
 T = TypeVar("T")

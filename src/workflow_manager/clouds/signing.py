@@ -7,14 +7,13 @@ a path for a step upwards, so that `a/../b` would name another object. The tests
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
-import hmac
 import time
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
 
 from workflow_manager.clouds.http import Request
+from workflow_manager.hashes import hmac_sha256, keyed, sha256
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -43,7 +42,7 @@ class Signer:
         self._host = host
         self._prefix = prefix
         # What the last signature was made with: it is another each day, and with other credentials.
-        self._derived: tuple[str, str, bytes] = ("", "", b"")
+        self._derived: tuple[str, str, Callable[[bytes], bytes]] = ("", "", bytes)
 
     def __call__(self, request: Request) -> Mapping[str, str]:
         """The headers of a request, now with a signature; raises CloudError if there are no credentials."""
@@ -69,23 +68,24 @@ class Signer:
         canonical = f"{request.method}\n{path}\n{_sorted(query)}\n{lines}\n{listed}\n{digest}"
         scope = f"{moment[:8]}/{self._scope}"
         text = f"{_ALGORITHM}\n{moment}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(self._key(keys.secret_key, moment[:8]), text.encode(), "sha256").hex()
+        signature = self._signs(keys.secret_key, moment[:8])(text.encode()).hex()
         headers["authorization"] = (
             f"{_ALGORITHM} Credential={keys.access_key}/{scope}, "
             f"SignedHeaders={listed}, Signature={signature}"
         )
         return headers
 
-    def _key(self, secret: str, date: str) -> bytes:
-        """The key of a day, which takes four hashes to find."""
+    def _signs(self, secret: str, date: str) -> Callable[[bytes], bytes]:
+        """What signs on a day, with a key that takes four hashes to find."""
         last = self._derived
         if last[:2] == (secret, date):
             return last[2]
         key = f"AWS4{secret}".encode()
         for part in (date, *self._parts):
-            key = hmac.digest(key, part.encode(), "sha256")
-        self._derived = (secret, date, key)
-        return key
+            key = hmac_sha256(key, part.encode())
+        signs = keyed(key)
+        self._derived = (secret, date, signs)
+        return signs
 
 
 def _sorted(query: str) -> str:

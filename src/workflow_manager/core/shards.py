@@ -6,7 +6,6 @@ on how many shards there are, so that one shard more takes over names only for i
 """
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +33,6 @@ def owner(name: str, count: int) -> int:
 
 
 def _score(name: bytes, index: int) -> bytes:
+    from hashlib import blake2b  # noqa: PLC0415 (loads OpenSSL, which a run without shards does not need)
+
     return blake2b(name, digest_size=16, key=b"%d" % index).digest()
