@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import BytesIO
 from typing import Any
 
 import pycurl
@@ -29,14 +30,14 @@ class Transfer:
     """One request on its way, on a handle of libcurl that is used again.
 
     When it is over, `code` is libcurl's (0 for an answer, whatever its status) and `message` its text,
-    `lines` has the header lines, and `chunks` the body.
+    `lines` has the header lines, and `body` what followed them.
     """
 
-    __slots__ = ("chunks", "code", "curl", "lines", "message", "method", "waiting")
+    __slots__ = ("body", "code", "curl", "lines", "message", "method", "waiting")
 
     def __init__(self, options: Options) -> None:
         self.curl = pycurl.Curl()
-        self.chunks: list[bytes] = []
+        self.body = BytesIO()
         self.lines: list[bytes] = []
         self.code = 0
         self.message = ""
@@ -47,7 +48,7 @@ class Transfer:
                 self.curl.unsetopt(option)
             else:
                 self.curl.setopt(option, value)
-        self.curl.setopt(pycurl.WRITEFUNCTION, self.chunks.append)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self.body.write)
         self.curl.setopt(pycurl.HEADERFUNCTION, self.lines.append)
 
 

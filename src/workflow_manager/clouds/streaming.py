@@ -43,7 +43,7 @@ class Stream:
     def _receive(self, chunk: bytes) -> int | None:
         """None for what is taken; -1 ends the transfer."""
         if self._status() != HTTPStatus.OK:
-            self._transfer.chunks.append(chunk)
+            self._transfer.body.write(chunk)
             return None
         try:
             self._write(chunk)

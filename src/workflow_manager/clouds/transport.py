@@ -134,7 +134,8 @@ class Transport:
         try:
             return self._answer(transfer, request)
         finally:
-            transfer.chunks.clear()
+            transfer.body.seek(0)
+            transfer.body.truncate()
             transfer.lines.clear()
             self._idle.append(transfer)
 
@@ -142,7 +143,7 @@ class Transport:
         if transfer.code:
             return explained(transfer, self._host, request.limit, self._retry_policy, self._tls.source)
         status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
-        return Answer(status, AnswerHeaders(transfer.lines), b"".join(transfer.chunks))
+        return Answer(status, AnswerHeaders(transfer.lines), transfer.body.getvalue())
 
 
 class AnswerHeaders(Mapping[str, str]):
