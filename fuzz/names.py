@@ -17,9 +17,9 @@ with atheris.instrument_imports(include=["workflow_manager"]):
     from support.hostile import Listings, batch_objects, check, understood
     from workflow_manager.core.batches import HourOfNames
     from workflow_manager.core.names import (
+        INGESTION_OBJECTS,
         PART_ENDINGS,
         BatchIds,
-        Part,
         aggregation_problem,
         hour_of,
         object_key,
@@ -89,10 +89,10 @@ def check_folding(given: Listings, batch_ids: BatchIds) -> None:
     hour, prefix = "2026/11/22/17/", "agg/"
     keys = [key.decode("utf-8", "surrogateescape") for key in given.ingestion]
     inside = [key for key in keys if hour_of(key, prefix) == hour]
-    names = HourOfNames(prefix, hour, "batch", batch_ids)
+    names = HourOfNames(prefix, hour, INGESTION_OBJECTS, batch_ids)
     for key in inside:
         names.add([key])
-    found = names.batches(Part.ALL)
+    found = names.batches()
     malformed = [each.key for each in found.malformed]
     assert len(malformed) == len(set(malformed))
     assert set(malformed) == {key for key in inside if parse_key(key, "agg", "batch", batch_ids) is None}

@@ -137,7 +137,10 @@ class Bucket(Protocol):
         ...
 
     def unstorable(self, key: str) -> str | None:
-        """Why no object of this name can ever be put here, or None if one can. Sends no request."""
+        """Why no object of this name can ever be put here, or None if one can. Sends no request.
+
+        Names that differ in hexadecimal digits alone are alike.
+        """
         ...
 
 

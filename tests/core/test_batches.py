@@ -1,12 +1,26 @@
 """Which batches of an hour are ready, incomplete or malformed."""
 
 from datetime import UTC, datetime
+from itertools import chain
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_manager.core.batches import HourOfBatches, HourOfNames
-from workflow_manager.core.names import INGESTION, Batch, BatchIds, Part, validity_infix
+from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
+from workflow_manager.core.names import (
+    INGESTION,
+    INGESTION_OBJECTS,
+    Batch,
+    BatchIds,
+    BatchObjects,
+    Part,
+    fold_parts,
+    tail_batch,
+    tail_problem,
+    validation_objects,
+    validity_infix,
+)
 from workflow_manager.core.windows import Window
 
 HOUR = "2026/11/22/17/"
@@ -15,10 +29,10 @@ HOUR = "2026/11/22/17/"
 def found(
     *names: str, infix: str = INGESTION, enough: int = Part.ALL, ids: BatchIds = BatchIds.ANY
 ) -> HourOfBatches:
-    hour = HourOfNames("agg/", HOUR, infix, ids)
+    hour = HourOfNames("agg/", HOUR, BatchObjects(infix, enough), ids)
     for name in names:
         hour.add([f"agg/{HOUR}{name}"])
-    return hour.batches(enough)
+    return hour.batches()
 
 
 def test_a_batch_is_ready_when_all_three_objects_exist() -> None:
@@ -114,3 +128,69 @@ def test_by_default_a_batch_whose_id_is_no_uuid_is_malformed() -> None:
     assert not hour.ready
     assert {malformed.problem for malformed in hour.malformed} == {"the batch ID is not a UUID"}
     assert len(hour.malformed) == 3
+
+
+UUIDS = [str(UUID(int=number)) for number in range(3)]
+ENDINGS = ["", ".avro", ".sig"]
+ANY_TAIL = st.builds(
+    "{}/{}{}".format,
+    st.sampled_from(["05", "59", "60", "x05", "05\n05", f"agg/{HOUR}05"]),
+    st.sampled_from([*UUIDS, UUIDS[0].upper(), "a", f"{UUIDS[1]}.x", f"{UUIDS[0]}\n05/{UUIDS[1]}"]),
+    st.builds(
+        "{}{}".format,
+        st.sampled_from(["", ".batch", ".validity_0", ".validity_1"]),
+        st.sampled_from([*ENDINGS, ".sig\n", ".more"]),
+    ),
+)
+WHOLE = st.builds(
+    lambda uuid, infix: [f"05/{uuid}.{infix}{ending}" for ending in ENDINGS],
+    st.sampled_from(UUIDS),
+    st.sampled_from([INGESTION, validity_infix(0)]),
+)
+
+
+def by_each_name(tails: list[str], objects: BatchObjects, ids: BatchIds) -> HourOfBatches:
+    """What the rules say of each name by itself, put together."""
+    parts: dict[str, int] = {}
+    malformed = []
+    for tail in tails:
+        here: dict[str, int] = {}
+        fold_parts([tail], f".{objects.infix}", here)
+        ((stem, part),) = here.items()
+        if problem := tail_problem(stem, part, ids):
+            malformed.append(Malformed(f"agg/{HOUR}{tail}", problem))
+        else:
+            parts[stem] = parts.get(stem, 0) | part
+    enough = objects.enough
+    named = {tail_batch(HOUR, stem): there for stem, there in sorted(parts.items())}
+    ready = [batch for batch, there in named.items() if there & enough == enough]
+    return HourOfBatches(
+        ready,
+        {batch: there for batch, there in named.items() if there & enough != enough},
+        sorted(set(malformed)),
+        ready_are_usual=all(len(batch.id) == 36 for batch in ready),
+    )
+
+
+@given(
+    st.lists(ANY_TAIL),
+    st.lists(WHOLE),
+    st.sampled_from([INGESTION_OBJECTS, validation_objects(validity_infix(0))]),
+    st.sampled_from(BatchIds),
+    st.integers(min_value=1, max_value=12),
+)
+def test_pages_of_names_tell_what_each_name_tells(
+    some: list[str], whole: list[list[str]], objects: BatchObjects, ids: BatchIds, page: int
+) -> None:
+    tails = sorted({*some, *chain.from_iterable(whole)})
+    hour = HourOfNames("agg/", HOUR, objects, ids)
+    for at in range(0, len(tails), page):
+        hour.add([f"agg/{HOUR}{tail}" for tail in tails[at : at + page]])
+    assert hour.batches() == by_each_name(tails, objects, ids)
+
+
+def test_an_object_that_is_listed_twice_is_one() -> None:
+    signature = f"05/{UUIDS[0]}.validity_0.sig"
+    twice = HourOfNames("agg/", HOUR, validation_objects(validity_infix(0)), BatchIds.UUID)
+    twice.add([f"agg/{HOUR}{signature}"] * 2)
+    assert twice.batches().ready == [Batch("2026/11/22/17/05", UUIDS[0])]

@@ -31,7 +31,9 @@ def explained(
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _late(transfer, host, retry_policy)
     if code in (pycurl.E_GOT_NOTHING, pycurl.E_PARTIAL_FILE) or _CUT_OFF in message:
-        return unfinished("broke off" if transfer.body.tell() else "did not arrive: the connection was closed")
+        return unfinished(
+            "broke off" if transfer.body.tell() else "did not arrive: the connection was closed"
+        )
     final = _untrusted(code, message, host, certificates) or _excessive(code, message, host, limit)
     return final or _failed(transfer, host)
 

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import eq
+from sys import intern
 from typing import NamedTuple
 
 from workflow_manager.core.names import (
     PART_ENDINGS,
     Batch,
     BatchIds,
+    BatchObjects,
     Part,
     fold_parts,
     is_usual_tail,
     path_time,
+    split_complete,
     tail_batch,
     tail_problem,
 )
@@ -30,11 +34,13 @@ class HourOfBatches:
     """What the listing of one hour of one aggregation says of its batches.
 
     `ready` is in order of time, then ID, and so is `incomplete`, which says what parts each has.
+    `ready_are_usual` says that the IDs of all that are ready are UUIDs.
     """
 
     ready: list[Batch] = field(default_factory=list)
     incomplete: dict[Batch, int] = field(default_factory=dict)
     malformed: list[Malformed] = field(default_factory=list)
+    ready_are_usual: bool = True
 
     def within(self, window: Window) -> "HourOfBatches":
         """The batches of this hour that lie in `window`. Malformed names have no time and stay out."""
@@ -48,56 +54,73 @@ class HourOfBatches:
 class HourOfNames:
     """The objects of one hour as a listing gives them, folded at once into batches and their parts.
 
-    Of each batch, one name is kept rather than three keys: an hour can hold very many.
+    Of each batch, its time and ID are kept, or one name where it is not complete yet, rather than three
+    keys: an hour can hold very many.
     """
 
-    def __init__(self, prefix: str, hour: str, infix: str, batch_ids: BatchIds) -> None:
+    def __init__(self, prefix: str, hour: str, objects: BatchObjects, batch_ids: BatchIds) -> None:
         self._batch_ids = batch_ids
         self._hour = hour
-        self._dot = f".{infix}"
-        self._start = len(prefix) + len(hour)
+        self._head = prefix + hour
+        self._objects = objects
+        self._dot = f".{objects.infix}"
+        self._complete: list[Batch] = []
         self._parts: dict[str, int] = {}
 
     def add(self, keys: Sequence[str]) -> None:
-        """Take in keys, all of which begin with the prefix and the hour."""
-        fold_parts(keys, self._start, self._dot, self._parts)
+        """Take in keys, in ascending order, all of which begin with the prefix and the hour."""
+        head = self._head
+        text = "\n".join([*keys, ""])
+        lines = text.replace(head, "")
+        if len(text) - len(lines) != len(head) * len(keys) or lines.count("\n") != len(keys):
+            # Anyone can write names that contain a line break, or another name.
+            fold_parts([key[len(head) :] for key in keys], self._dot, self._parts)
+            return
+        rest, minutes, ids = split_complete(lines, self._objects)
+        times = {minute: intern(self._hour + minute) for minute in set(minutes)}
+        self._complete += map(Batch._make, zip(map(times.__getitem__, minutes), ids, strict=True))
+        if rest:
+            fold_parts(rest.split("\n")[:-1], self._dot, self._parts)
 
-    def batches(self, enough: int) -> HourOfBatches:
+    def batches(self) -> HourOfBatches:
         """Which batches there are; can be asked once, since the names are let go of on the way.
 
-        A batch is ready when the objects named by `enough` exist: all three of an
-        ingestion, the signature alone of a validation (newer facilitators put the
-        whole validation into the signature object).
+        A batch is ready when enough of its objects exist: all three of an ingestion, the signature alone of
+        a validation.
         """
-        found = HourOfBatches()
+        ready, malformed, usual = self._complete, list[Malformed](), True
         incomplete: dict[Batch, int] = {}
-        start = self._start
+        enough = self._objects.enough
         while self._parts:
-            stem, there = self._parts.popitem()
-            tail = stem[start:]
+            tail, there = self._parts.popitem()
             if is_usual_tail(tail):
                 if there & enough == enough:
-                    found.ready.append(tail_batch(self._hour, tail))
+                    ready.append(tail_batch(self._hour, tail))
                 else:
                     incomplete[tail_batch(self._hour, tail)] = there
                 continue
             if there & Part.OTHER and there != Part.OTHER and tail_problem(tail, there, self._batch_ids):
                 # Names that are malformed, and one that is not, as it is none of a batch's three objects.
-                self._parts[stem] = there ^ Part.OTHER
+                self._parts[tail] = there ^ Part.OTHER
                 there = Part.OTHER
             if problem := tail_problem(tail, there, self._batch_ids):
-                found.malformed.extend(Malformed(key, problem) for key in self._keys(stem, there))
+                malformed.extend(Malformed(key, problem) for key in self._keys(tail, there))
             elif there & enough == enough:
-                found.ready.append(tail_batch(self._hour, tail))
+                usual = False
+                ready.append(tail_batch(self._hour, tail))
             else:
                 incomplete[tail_batch(self._hour, tail)] = there
-        found.ready.sort()
-        found.incomplete.update(sorted(incomplete.items()))
-        found.malformed.sort()
-        return found
+        if incomplete:
+            for batch in incomplete.keys() & set(ready):  # other objects of one that was complete
+                del incomplete[batch]
+        ready.sort()
+        if any(map(eq, ready, ready[1:])):  # a store that lists an object twice
+            ready = list(dict.fromkeys(ready))
+        return HourOfBatches(ready, dict(sorted(incomplete.items())), sorted(malformed), usual)
 
-    def _keys(self, name: str, there: int) -> Iterator[str]:
+    def _keys(self, tail: str, there: int) -> Iterator[str]:
         """The keys that were folded into one name."""
+        name = self._head + tail
         if there & Part.OTHER:
             yield name
         for ending, part in PART_ENDINGS.items():

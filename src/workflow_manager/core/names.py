@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from sys import intern
 from typing import Final, NamedTuple
 
@@ -70,6 +70,21 @@ class Batch(NamedTuple):
 
     time: str
     id: str
+
+
+class BatchObjects(NamedTuple):
+    """What the objects of a bucket's batches are called, and which of them (`Part`) make a batch ready."""
+
+    infix: str
+    enough: int
+
+
+INGESTION_OBJECTS = BatchObjects(INGESTION, Part.ALL)
+
+
+def validation_objects(infix: str) -> BatchObjects:
+    """Those of validations: newer facilitators put a whole validation into the signature object."""
+    return BatchObjects(infix, Part.SIGNATURE)
 
 
 # What stands behind the infix in the names of the three objects.
@@ -210,19 +225,40 @@ def time_of(key: str, prefix: str) -> datetime | None:
     return hour_begin(hour).replace(minute=int(minute) if minute in _MINUTES else 0)
 
 
-def fold_parts(keys: Iterable[str], start: int, dot: str, parts: dict[str, int]) -> None:
-    """Add to `parts`, by the keys without their endings, which parts there are.
+def split_complete(text: str, objects: BatchObjects) -> tuple[str, list[str], list[str]]:
+    """Take the usual names of batches that are ready out of lines of `MM/{batch}.{infix}...`, in order.
 
-    `start` is where the minute begins, behind a slash, and `dot` is the infix with its dot. A key with no
-    such ending is a batch of its own that can never be ready: the Go program counts it so, and its
-    figures are the reference. All keys of a listing in one call, since calls would take most of the time.
+    Returns the lines that are left, and the minutes and the IDs of those batches. The lines that are left
+    may hold more objects of the same batches. One regular expression, since no Python code that looks at
+    each name is as fast.
+    """
+    found = _complete_lines(objects).split(text)
+    return "".join(found[::3]), found[1::3], found[2::3]
+
+
+@cache
+def _complete_lines(objects: BatchObjects) -> re.Pattern[str]:
+    infix = re.escape(objects.infix)
+    first, again = rf"^([0-5][0-9])/({_UUID})\.{infix}", rf"\1/\2\.{infix}"
+    others = rf"\n{again}\.avro\n{again}"
+    if objects.enough == Part.SIGNATURE:
+        others = f"(?:{others})?"
+    return re.compile(rf"{first}{others}\.sig\n", re.MULTILINE)
+
+
+def fold_parts(tails: Iterable[str], dot: str, parts: dict[str, int]) -> None:
+    """Add to `parts`, by the ends of keys without what follows the batch ID, which parts there are.
+
+    `tails` are what stands behind the hour, `dot` is the infix with its dot. A key with no such ending is a
+    batch of its own that can never be ready: the Go program counts it so, and its figures are the reference.
+    All keys of a listing in one call, since calls would take most of the time.
     """
     endings = PART_ENDINGS
-    for key in keys:
-        stem, _, ending = key.rpartition(dot)
+    for tail in tails:
+        stem, _, ending = tail.rpartition(dot)
         part = endings.get(ending)
-        if part is None or len(stem) <= start:
-            stem, part = key, Part.OTHER
+        if part is None or not stem:
+            stem, part = tail, Part.OTHER
         parts[stem] = parts.get(stem, 0) | part
 
 
@@ -267,9 +303,8 @@ def parse_key(key: str, aggregation: str, infix: str, batch_ids: BatchIds) -> tu
         return None
     start = len(prefix) + _HOUR_LENGTH
     parts: dict[str, int] = {}
-    fold_parts([key], start, f".{infix}", parts)
-    ((stem, part),) = parts.items()
-    tail = stem[start:]
+    fold_parts([key[start:]], f".{infix}", parts)
+    ((tail, part),) = parts.items()
     return None if tail_problem(tail, part, batch_ids) else (tail_batch(hour, tail), part)
 
 

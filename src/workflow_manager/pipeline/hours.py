@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames
 from workflow_manager.core.names import (
-    INGESTION,
+    INGESTION_OBJECTS,
     Batch,
-    Part,
     batch_range,
     marker_range,
+    validation_objects,
 )
 from workflow_manager.core.plan import Skip, plan_intake
 from workflow_manager.core.windows import Window
@@ -72,7 +72,9 @@ class HoursReader:
         """Deal with the hours of the range."""
         context = self._context
         strays = self._malformed.strays(context.ingestion)
-        ingestions = by_hour(self._listing.pages(), self._prefix, INGESTION, context.batch_ids, strays)
+        ingestions = by_hour(
+            self._listing.pages(), self._prefix, INGESTION_OBJECTS, context.batch_ids, strays
+        )
         try:
             for hour, ingested, validated in merged(ingestions, self._validations()):
                 if context.ledger.stopped:
@@ -86,9 +88,9 @@ class HoursReader:
 
     def _hour(self, hour: str, ingested: HourOfNames | None, validated: HourOfNames | None) -> None:
         context = self._context
-        found = markable(context.own, self._id, ingested.batches(Part.ALL) if ingested else HourOfBatches())
+        found = markable(context.own, self._id, ingested.batches() if ingested else HourOfBatches())
         self._malformed.add(context.ingestion, found.malformed)
-        validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
+        validations = validated.batches() if validated else HourOfBatches()
         self._malformed.add(context.peer, validations.malformed)
         if context.names_incomplete:
             self._name_incomplete(context.ingestion, found)
@@ -145,7 +147,8 @@ class HoursReader:
         try:
             pages = in_order(context.peer, batch_range(self._id, window))
             strays = self._malformed.strays(context.peer)
-            yield from by_hour(pages, self._prefix, context.peer_infix, context.batch_ids, strays)
+            objects = validation_objects(context.peer_infix)
+            yield from by_hour(pages, self._prefix, objects, context.batch_ids, strays)
         except StorageError as error:
             self._reading.fail()
             context.failed(self._id, AGGREGATION_LEFT, error)

@@ -9,6 +9,7 @@ from workflow_manager.core.batches import HourOfNames
 from workflow_manager.core.names import (
     MARKERS,
     BatchIds,
+    BatchObjects,
     day_prefix,
     hour_begin,
     hour_of,
@@ -38,7 +39,7 @@ def aggregations(store: Bucket) -> Iterator[str]:
 def by_hour(
     pages: Iterable[Sequence[str]],
     prefix: str,
-    infix: str,
+    objects: BatchObjects,
     batch_ids: BatchIds,
     stray: Callable[[Sequence[str]], None],
 ) -> Iterator[Hour]:
@@ -58,7 +59,7 @@ def by_hour(
             if current is None or found != current.hour:
                 if current is not None:
                     yield current
-                current = Hour(found, HourOfNames(prefix, found, infix, batch_ids))
+                current = Hour(found, HourOfNames(prefix, found, objects, batch_ids))
             end = bisect_left(page, _behind(prefix + found), at)
             current.names.add(page[at:end])
             at = end

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from workflow_manager.core.batches import HourOfBatches, Malformed
-from workflow_manager.core.names import NO_HOUR, with_intake_markers
+from workflow_manager.core.names import NO_HOUR, intake_marker, with_intake_markers
 from workflow_manager.observe.found import ObjectsMalformed
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.ports import Bucket, Observer
@@ -53,8 +53,13 @@ def markable(own: Bucket, aggregation: str, found: HourOfBatches) -> HourOfBatch
     Published without a marker, their intake would be repeated for ever; and what is not
     taken in must not be aggregated either, as the peer cannot have its share of it.
     """
-    ready = []
     unstorable = own.unstorable
+    if found.ready_are_usual:
+        # Then those of one minute differ in hexadecimal digits alone, and are alike to any store.
+        minutes = {batch.time: batch for batch in found.ready}
+        if not any(unstorable(intake_marker(aggregation, batch)) for batch in minutes.values()):
+            return found
+    ready = []
     for batch, marker in with_intake_markers(aggregation, found.ready):
         if problem := unstorable(marker):
             name = f"{aggregation}/{batch.time}/{batch.id}"

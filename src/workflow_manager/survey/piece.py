@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from workflow_manager.core.batches import HourOfBatches
 from workflow_manager.core.names import (
-    INGESTION,
+    INGESTION_OBJECTS,
     Batch,
-    Part,
     batch_range,
     hour_begin,
     marker_range,
     path_time,
+    validation_objects,
 )
 from workflow_manager.core.plan import IntakePlan, plan_intake
 from workflow_manager.core.verdict import BatchState, Rules, batch_state
@@ -61,13 +61,11 @@ class PieceSurvey:
     def read(self) -> None:
         """Survey the hours of the range; raises StorageError."""
         ingestions = by_hour(
-            self._listing.pages(), self._prefix, INGESTION, self._context.rules.batch_ids, self._stray
+            self._listing.pages(), self._prefix, INGESTION_OBJECTS, self._context.rules.batch_ids, self._stray
         )
         for hour, ingested, validated in merged(ingestions, self._validations()):
-            found = markable(
-                self._context.own, self._id, ingested.batches(Part.ALL) if ingested else HourOfBatches()
-            )
-            validations = validated.batches(Part.SIGNATURE) if validated else HourOfBatches()
+            found = markable(self._context.own, self._id, ingested.batches() if ingested else HourOfBatches())
+            validations = validated.batches() if validated else HourOfBatches()
             self.malformed += len(found.malformed) + len(validations.malformed)
             plan = self._take_in(hour, found.within(self._context.batches))
             begin = hour_begin(hour)
@@ -77,9 +75,8 @@ class PieceSurvey:
     def _validations(self) -> Iterator[Hour]:
         if window := self._listing.window.overlap(self._context.markers.range):
             pages = in_order(self._context.peer, batch_range(self._id, window))
-            yield from by_hour(
-                pages, self._prefix, self._context.peer_infix, self._context.rules.batch_ids, self._stray
-            )
+            objects = validation_objects(self._context.peer_infix)
+            yield from by_hour(pages, self._prefix, objects, self._context.rules.batch_ids, self._stray)
 
     def _stray(self, keys: Sequence[str]) -> None:
         self.malformed += len(keys)

@@ -11,6 +11,7 @@ from workflow_manager.core.names import (
     NO_HOUR,
     Batch,
     BatchIds,
+    BatchObjects,
     Part,
     aggregation_problem,
     hour_of,
@@ -90,9 +91,9 @@ def _object(key: str, batch_ids: BatchIds) -> BatchSubject:
         return BatchSubject(aggregation, Batch("", rest), NO_HOUR)
     minute, _, name = key[len(prefix) + len(hour) :].partition("/")
     stem = next((name.rpartition(f".{infix}")[0] for infix in _INFIXES if f".{infix}" in name), name)
-    names = HourOfNames(prefix, hour, INGESTION, batch_ids)
+    names = HourOfNames(prefix, hour, BatchObjects(INGESTION, Part.HEADER), batch_ids)
     names.add([f"{prefix}{hour}{minute}/{stem}.{INGESTION}"])
-    found = names.batches(Part.HEADER)
+    found = names.batches()
     if found.malformed:
         return BatchSubject(aggregation, Batch(f"{hour}{minute}", stem), found.malformed[0].problem)
     return BatchSubject(aggregation, found.ready[0])
