@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Names of objects. A batch of an hour that is being read takes about 500 bytes for its three or four.
-MOST_NAMES = 200_000
+MOST_NAMES = 150_000
 
 
 class MemoryBudget:
