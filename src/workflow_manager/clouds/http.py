@@ -66,6 +66,10 @@ class Request(NamedTuple):
     operation: str = ""
 
 
+# A request, and the headers that it is sent with.
+Call = tuple[Request, Mapping[str, str]]
+
+
 class Answer(NamedTuple):
     """What a service answered; the names of `headers` are in lower case. `attempt` counts from 1."""
 

@@ -33,7 +33,7 @@ class Transfer:
     `lines` has the header lines, and `body` what followed them.
     """
 
-    __slots__ = ("body", "code", "curl", "lines", "message", "method", "waiting")
+    __slots__ = ("body", "code", "curl", "headers", "limit", "lines", "message", "method", "waiting")
 
     def __init__(self, options: Options) -> None:
         self.curl = pycurl.Curl()
@@ -41,7 +41,10 @@ class Transfer:
         self.lines: list[bytes] = []
         self.code = 0
         self.message = ""
-        self.method = ""  # that the handle is set to
+        # What the handle is set to.
+        self.method = ""
+        self.headers: list[str] = []
+        self.limit = 0
         self.waiting = Waiting(0)
         for option, value in options:
             if value is None:

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from time import sleep
 from typing import TypeVar
 
-from workflow_manager.clouds.http import ALWAYS, Answer, CloudError, ErrorDocument, Request
+from workflow_manager.clouds.http import ALWAYS, Answer, Call, CloudError, ErrorDocument, Request
 from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.errors import MissingExtraError
 from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy
@@ -124,21 +124,17 @@ class Service:
         An error in the place of a request, which cannot be made, is its outcome.
         """
         begin = time.monotonic()
-        results: dict[int, T | CloudError] = {}
-        pending = {n: request for n, request in enumerate(requests) if isinstance(request, Request)}
-        attempt = 0
-        while pending:
+        attempt = 1
+        outcomes = self._once(requests, accept, parse, begin, attempt)
+        failed = {n: outcome for n, outcome in enumerate(outcomes) if isinstance(outcome, CloudError)}
+        while failed and (pending := self._to_try_again(failed, begin, attempt)):
             attempt += 1
-            deadline = self._retry_policy.deadline(begin)
-            tried = self._once(list(pending.values()), accept, parse, deadline, attempt)
-            outcomes = dict(zip(pending, tried, strict=True))
-            results.update(outcomes)
-            failed = {n: error for n, error in outcomes.items() if isinstance(error, CloudError)}
-            pending = {number: pending[number] for number in self._to_try_again(failed, begin, attempt)}
-        return [
-            request if isinstance(request, CloudError) else results[number]
-            for number, request in enumerate(requests)
-        ]
+            again = self._once([requests[number] for number in pending], accept, parse, begin, attempt)
+            outcomes_again = dict(zip(pending, again, strict=True))
+            failed = {n: outcome for n, outcome in outcomes_again.items() if isinstance(outcome, CloudError)}
+            for number, outcome in outcomes_again.items():
+                outcomes[number] = outcome
+        return outcomes
 
     def _to_try_again(self, failed: Mapping[int, CloudError], begin: float, attempt: int) -> list[int]:
         """Those that are worth another try, after a pause. The errors of the others are completed."""
@@ -168,37 +164,28 @@ class Service:
 
     def _once(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[Request | CloudError],
         accept: frozenset[int],
         parse: Callable[[Answer], T],
-        deadline: float,
+        begin: float,
         attempt: int,
     ) -> list[T | CloudError]:
         """The outcome of one try of each request."""
-        headers = [self._headers(request) for request in requests]
+        calls = [self._call(request) for request in requests]
+        deadline = self._retry_policy.deadline(begin)
         if time.monotonic() >= deadline:
             return [CloudError("there was no time left to send the request") for _ in requests]
-        calls = [
-            (request, sent)
-            for request, sent in zip(requests, headers, strict=True)
-            if not isinstance(sent, CloudError)
+        answers = self._transport.exchange_all(calls, deadline)
+        return [
+            call if isinstance(call, CloudError) else self._outcome(*call, answer, accept, parse, attempt)
+            for call, answer in zip(calls, answers, strict=True)
         ]
-        answers = iter(self._transport.exchange_all(calls, deadline))
-        outcomes: list[T | CloudError] = []
-        for request, sent in zip(requests, headers, strict=True):
-            if isinstance(sent, CloudError):
-                outcomes.append(sent)
-                continue
-            answer = next(answers)
-            if request.operation:
-                received = 0 if isinstance(answer, CloudError) else len(answer.body)
-                self._requests.requested(request.operation, len(request.body), received, retry=attempt > 1)
-            outcomes.append(self._outcome(request, sent, answer, accept, parse, attempt))
-        return outcomes
 
-    def _headers(self, request: Request) -> Mapping[str, str] | CloudError:
+    def _call(self, request: Request | CloudError) -> Call | CloudError:
+        if isinstance(request, CloudError):
+            return request
         try:
-            return {**request.headers, **self._authorize(request)}
+            return request, {**request.headers, **self._authorize(request)}
         except CloudError as error:
             return error
 
@@ -211,6 +198,9 @@ class Service:
         parse: Callable[[Answer], T],
         attempt: int,
     ) -> T | CloudError:
+        if request.operation:
+            received = 0 if isinstance(answer, CloudError) else len(answer.body)
+            self._requests.requested(request.operation, len(request.body), received, retry=attempt > 1)
         if isinstance(answer, CloudError):
             return answer
         if answer.status not in accept:

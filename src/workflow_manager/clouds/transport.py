@@ -13,7 +13,7 @@ import pycurl
 
 from workflow_manager import __version__
 from workflow_manager.clouds.connect_options import connect_options, endpoint_parts, tls_options
-from workflow_manager.clouds.http import Answer, CloudError, Request
+from workflow_manager.clouds.http import Answer, Call, CloudError, Request
 from workflow_manager.clouds.io_thread import Options, Transfer
 from workflow_manager.clouds.shared_io import close_shared, open_shared
 from workflow_manager.clouds.streaming import Stream
@@ -63,15 +63,17 @@ class Transport:
             raise answer
         return answer
 
-    def exchange_all(
-        self, calls: Sequence[tuple[Request, Mapping[str, str]]], deadline: float
-    ) -> list[Answer | CloudError]:
-        """The answers to requests that are sent at once, or why there is none; see `exchange`."""
-        transfers = [self._to_send(request, headers, deadline) for request, headers in calls]
+    def exchange_all(self, calls: Sequence[Call | CloudError], deadline: float) -> list[Answer | CloudError]:
+        """The answers to requests that are sent at once, or why there is none; see `exchange`.
+
+        An error in the place of a request is its own answer.
+        """
+        transfers = [
+            call if isinstance(call, CloudError) else self._to_send(*call, deadline) for call in calls
+        ]
         self._io.run([transfer for transfer in transfers if isinstance(transfer, Transfer)])
         return [
-            self._received(transfer, request) if isinstance(transfer, Transfer) else transfer
-            for transfer, (request, _) in zip(transfers, calls, strict=True)
+            self._received(transfer) if isinstance(transfer, Transfer) else transfer for transfer in transfers
         ]
 
     def stream(
@@ -92,7 +94,7 @@ class Transport:
         finally:
             stream.end()
             thread.join()
-        answer = self._answer(transfer, request)
+        answer = self._answer(transfer)
         if isinstance(answer, CloudError):
             raise answer
         return answer
@@ -121,27 +123,31 @@ class Transport:
     def _prepare(self, transfer: Transfer, request: Request, lines: list[str]) -> None:
         curl = transfer.curl
         curl.setopt(pycurl.URL, f"{self._base}{request.target}")
-        curl.setopt(pycurl.HTTPHEADER, lines)
-        curl.setopt(pycurl.MAXFILESIZE, request.limit)
+        if transfer.headers != lines:
+            curl.setopt(pycurl.HTTPHEADER, lines)
+            transfer.headers = lines
+        if transfer.limit != request.limit:
+            curl.setopt(pycurl.MAXFILESIZE, request.limit)
+            transfer.limit = request.limit
         if transfer.method != request.method:
             _set_method(curl, request.method)
             transfer.method = request.method
         if request.method not in _METHODS:
             curl.setopt(pycurl.POSTFIELDS, request.body)
 
-    def _received(self, transfer: Transfer, request: Request) -> Answer | CloudError:
+    def _received(self, transfer: Transfer) -> Answer | CloudError:
         """The answer of a transfer whose handle can then be used for another."""
         try:
-            return self._answer(transfer, request)
+            return self._answer(transfer)
         finally:
             transfer.body.seek(0)
             transfer.body.truncate()
             transfer.lines.clear()
             self._idle.append(transfer)
 
-    def _answer(self, transfer: Transfer, request: Request) -> Answer | CloudError:
+    def _answer(self, transfer: Transfer) -> Answer | CloudError:
         if transfer.code:
-            return explained(transfer, self._host, request.limit, self._retry_policy, self._tls.source)
+            return explained(transfer, self._host, transfer.limit, self._retry_policy, self._tls.source)
         status = transfer.curl.getinfo(pycurl.RESPONSE_CODE)
         return Answer(status, AnswerHeaders(transfer.lines), transfer.body.getvalue())
 

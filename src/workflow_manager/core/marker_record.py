@@ -69,9 +69,13 @@ class MarkerRecord(NamedTuple):
 
     def render(self) -> bytes:
         """The record as one line of JSON in UTF-8. Grouping batches by time halves their size."""
-        known = {"trace-id": self.trace_id, "time": self.time, "topic": self.topic}
         facts: dict[str, object] = {"version": VERSION, "marker": self.marker}
-        facts |= {name: value for name, value in known.items() if value is not None}
+        if self.trace_id is not None:
+            facts["trace-id"] = self.trace_id
+        if self.time is not None:
+            facts["time"] = self.time
+        if self.topic is not None:
+            facts["topic"] = self.topic
         if self.writer is not None:
             facts["writer"] = {"host": self.writer.host, "version": self.writer.version}
         if self.batches is not None:

@@ -72,13 +72,15 @@ class Logs:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def _json(self, event: Event, time: str) -> str:
-        known = {
+        line = {
             "severity": event.severity.value,
             "timestamp": time,
             "message": event.message,
             "event": event.name,
+            **self._labels,
+            **event.fields,
         }
-        return json.dumps(known | self._labels | dict(event.fields))
+        return json.dumps(line)
 
     def _text(self, event: Event, time: str) -> str:
         severity = f"{event.severity.value:7}"

@@ -45,6 +45,8 @@ def as_fields(name: str, value: object) -> dict[str, object]:
     """A field of an event as JSON log lines have it: plain values, under names in snake_case."""
     label = _LABELS.get(name, name)
     match value:
+        case str() if not isinstance(value, Skip):
+            pass  # the most frequent, so that the others are not tried first
         case IntakeTask(aggregation=aggregation, batch=batch):
             ours: dict[str, object] = {"batch_id": batch.id, "date": batch.time}
             return {"aggregation_id": aggregation, **ours, "marker": value.marker}
@@ -57,8 +59,7 @@ def as_fields(name: str, value: object) -> dict[str, object]:
             return {label: value.name.lower()}
         case tuple():
             return {label: [quote(example.key) for example in value]}
-        case _:
-            return {label: moment(value) if isinstance(value, datetime) else value}
+    return {label: moment(value) if isinstance(value, datetime) else value}
 
 
 def outcome(report: RunReport) -> str:

@@ -1,6 +1,8 @@
 """What a run has done so far: figures, failures, and whether it should go on."""
 
 import threading
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 from workflow_manager.core.lease_names import LeaseHolder
@@ -69,15 +71,19 @@ class Ledger:
         with self._lock:
             self._stage_seconds[stage] = seconds
 
-    def scheduled(self, task: Task) -> None:
-        """The queue has acknowledged a task, or would have in a dry run."""
-        if isinstance(task, AggregationTask):
-            batches = len(task.batches)
-            self.add(
-                task.aggregation, aggregation_tasks_scheduled=1, number_of_batches_in_aggregation=batches
-            )
-        else:
-            self.add(task.aggregation, intake_tasks_scheduled=1)
+    def scheduled(self, tasks: Iterable[Task]) -> None:
+        """The queue has acknowledged these tasks, or would have in a dry run."""
+        taken_in: Counter[str] = Counter()
+        for task in tasks:
+            if isinstance(task, AggregationTask):
+                batches = len(task.batches)
+                self.add(
+                    task.aggregation, aggregation_tasks_scheduled=1, number_of_batches_in_aggregation=batches
+                )
+            else:
+                taken_in[task.aggregation] += 1
+        for aggregation, count in taken_in.items():
+            self.add(aggregation, intake_tasks_scheduled=count)
 
     def fail_task(self, task: Task, kind: Kind, message: str) -> None:
         """A task could not be published, or was published and could not be marked."""

@@ -4,7 +4,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -110,7 +110,8 @@ class MarkerWriter:
         self._ledger = ledger
         self._observer = observer
         # With a reason, each marker is read first, and without such a store there is nothing to gain.
-        self._together = min(TOGETHER, workers) if isinstance(store, BatchWriter) and not reason else 1
+        self._batch_writer = store if isinstance(store, BatchWriter) and not reason else None
+        self._together = min(TOGETHER, workers) if self._batch_writer else 1
         self._stage = Stage("mark", workers // self._together, pool=pool)
         self._sleep = sleep
         self._unmarked_limit = UnmarkedLimit(FIRST_AHEAD, most_ahead(workers))
@@ -168,7 +169,7 @@ class MarkerWriter:
         """Write markers, and take those that are written or given up out of `pending`."""
         marked = unmarked = 0
         try:
-            for key, error in zip(list(pending), self._outcomes(list(pending.values())), strict=True):
+            for key, error in zip(list(pending), self._outcomes(pending), strict=True):
                 if error is None:
                     marked += 1
                 elif last or isinstance(error, CircuitOpenError):
@@ -184,23 +185,23 @@ class MarkerWriter:
             if unmarked:
                 self._unmarked_limit.give_back(unmarked, marked=False)
 
-    def _outcomes(self, tasks: Sequence[tuple[Task, MarkerRecord]]) -> Sequence[Exception | None]:
+    def _outcomes(self, pending: Mapping[str, tuple[Task, MarkerRecord]]) -> Sequence[Exception | None]:
         """Whatever a store raises, a marker that fails must not end the others."""
         try:
-            objects = [(task.marker, self._content(task, record)) for task, record in tasks]
-            if isinstance(self._store, BatchWriter):
-                return self._store.put_many(objects)
+            objects = [(key, self._content(key, record)) for key, (_, record) in pending.items()]
+            if self._batch_writer is not None:
+                return self._batch_writer.put_many(objects)
             for key, body in objects:
                 self._store.put(key, body)
         except Exception as error:  # noqa: BLE001 (see above)
-            return [error] * len(tasks)
-        return [None] * len(tasks)
+            return [error] * len(pending)
+        return [None] * len(pending)
 
-    def _content(self, task: Task, record: MarkerRecord) -> bytes:
+    def _content(self, key: str, record: MarkerRecord) -> bytes:
         """What to write: the record or, for a task that was published again, the one before with an entry."""
-        if self.reason and (before := self._store.get(task.marker, LONGEST_RECORD)) is not None:
+        if self.reason and (before := self._store.get(key, LONGEST_RECORD)) is not None:
             entry = ScheduledAgain(record.time or "", record.trace_id or "", self._writer.host, self.reason)
-            record = parse_record(task.marker, before).scheduled_again(entry, record.batches)
+            record = parse_record(key, before).scheduled_again(entry, record.batches)
         return record.render()
 
     def _give_up(self, task: Task, error: Exception) -> None:

@@ -136,8 +136,7 @@ class Publisher:
             else:
                 self._failed(out.task, error)
         self._observer.notify(*(TaskScheduled(out.task, topic, out.trace_id) for out in taken))
-        for out in taken:
-            self._ledger.scheduled(out.task)
+        self._ledger.scheduled([out.task for out in taken])
         self._marker.submit([Acknowledged(out.task, out.trace_id) for out in taken], topic)
         return len(taken)
 
@@ -212,7 +211,7 @@ class DryRunPublisher:
         """Say what would be done with these tasks."""
         for task in tasks:
             self._observer.notify(TaskWouldBeScheduled(task, self._topics.of(task)))
-            self._ledger.scheduled(task)
+            self._ledger.scheduled([task])
 
     @property
     def seconds(self) -> float:

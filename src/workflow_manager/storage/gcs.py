@@ -39,6 +39,8 @@ _LONGEST_KEY = 1024  # bytes, https://cloud.google.com/storage/docs/objects#nami
 _RESERVED = ".well-known/acme-challenge/"
 _FIELDS = "items(name),prefixes,nextPageToken"
 _OK = frozenset({200})
+_MEDIA = {"content-type": "application/octet-stream"}
+_WRITE_ID = "write-id"
 _PERMISSIONS = {
     "list": "storage.objects.list on the bucket",
     "write": "storage.objects.create and, to replace an object, storage.objects.delete on the bucket",
@@ -84,7 +86,10 @@ class GcsStore:
     def put(self, key: str, body: bytes) -> None:
         """See ObjectStore."""
         with self._translated("write", key):
-            self._write(key, body)
+            request = self._to_write(key, body)
+            if isinstance(request, CloudError):
+                raise request
+            self._service.send(request, _OK)
 
     def put_many(self, objects: Sequence[tuple[str, bytes]]) -> Sequence[StorageError | None]:
         """See BatchWriter."""
@@ -98,7 +103,7 @@ class GcsStore:
         """See ObjectStore."""
         mine = uuid.uuid4().hex
         with self._translated("write", key):
-            answer = self._write(key, body, "&ifGenerationMatch=0", {"metadata": {"write-id": mine}})
+            answer = self._service.send(self._to_create(key, body, mine), frozenset({200, 412}))
             if answer.status == HTTPStatus.OK:
                 return True
             # An earlier try, of ours or of libcurl's on another connection, may have got through although
@@ -156,22 +161,18 @@ class GcsStore:
         request = Request("GET", f"{self._path}?{text}", limit=PAGE_BYTES, operation="list")
         return self._service.fetch(request, _OK, _parsed_directories if delimiter else _parsed_keys)
 
-    def _write(
-        self, key: str, body: bytes, condition: str = "", metadata: Mapping[str, object] | None = None
-    ) -> Answer:
-        request = self._to_write(key, body, condition, metadata)
-        if isinstance(request, CloudError):
-            raise request
-        return self._service.send(request, frozenset({200, 412}) if condition else _OK)
-
-    def _to_write(
-        self, key: str, body: bytes, condition: str = "", metadata: Mapping[str, object] | None = None
-    ) -> Request | CloudError:
+    def _to_write(self, key: str, body: bytes) -> Request | CloudError:
         if problem := self.unstorable(key):
             return CloudError(problem)
+        target = f"/upload{self._path}?uploadType=media&name={_quoted(key)}"
+        return Request("POST", target, body, _MEDIA, operation="write")
+
+    def _to_create(self, key: str, body: bytes, write_id: str) -> Request:
+        """As `_to_write`, if there is no such object yet. The metadata has to be in a part of its own."""
+        if problem := self.unstorable(key):
+            raise CloudError(problem)
         boundary = uuid.uuid4().hex
-        described = json.dumps({"name": key, **(metadata or {})})
-        # In two parts, since some emulators heed conditions only there; it costs nothing.
+        described = json.dumps({"name": key, "metadata": {_WRITE_ID: write_id}})
         parts = (
             (
                 f"--{boundary}\r\ncontent-type: application/json; charset=utf-8\r\n\r\n{described}\r\n"
@@ -181,13 +182,13 @@ class GcsStore:
             + f"\r\n--{boundary}--\r\n".encode()
         )
         headers = {"content-type": f"multipart/related; boundary={boundary}"}
-        target = f"/upload{self._path}?uploadType=multipart{condition}"
+        target = f"/upload{self._path}?uploadType=multipart&ifGenerationMatch=0"
         return Request("POST", target, parts, headers, operation="write")
 
     def _write_id(self, key: str) -> str:
         answer = self._send("GET", key, "?fields=metadata", frozenset({200, 404}))
         metadata = json.loads(answer.body).get("metadata", {}) if answer.status == HTTPStatus.OK else {}
-        return str(metadata.get("write-id", ""))
+        return str(metadata.get(_WRITE_ID, ""))
 
     def _send(
         self,
