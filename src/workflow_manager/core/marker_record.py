@@ -11,6 +11,7 @@ from itertools import groupby
 from sys import intern
 from typing import Any, NamedTuple
 
+from workflow_manager.core.fast_json import json_encoder
 from workflow_manager.core.names import MARKER_PREFIX, Batch
 from workflow_manager.core.task_messages import AggregationTask, Task
 
@@ -18,7 +19,7 @@ VERSION = 1
 # The most bytes of a marker that are read. 50,000 batches with UUIDs take 2 MB.
 LONGEST_RECORD = 16 * 2**20
 _WHOLE_SECONDS = len("2026-11-23T04:20:00")
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # not another one for each record
+_json = json_encoder(compact=True)
 
 
 class Writer(NamedTuple):
@@ -88,7 +89,7 @@ class MarkerRecord(NamedTuple):
                 {"time": one.time, "trace-id": one.trace_id, "host": one.host, "reason": one.reason}
                 for one in self.again
             ]
-        return f"{_JSON.encode(facts)}\n".encode("utf-8", "backslashreplace")
+        return f"{_json(facts)}\n".encode("utf-8", "backslashreplace")
 
 
 def marker_name(key: str) -> str:

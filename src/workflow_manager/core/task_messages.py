@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from workflow_manager.core.characters import escaped
+from workflow_manager.core.fast_json import json_encoder
 from workflow_manager.core.names import Batch, aggregate_marker, intake_marker, path_time
 from workflow_manager.core.windows import Window
 
@@ -59,8 +60,7 @@ class AggregationTask(NamedTuple):
 
 Task = IntakeTask | AggregationTask
 
-# json.dumps would make another encoder for each message.
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_json = json_encoder(compact=True)
 
 _INTAKE_FIELDS = {"trace-id": str, "aggregation-id": str, "batch-id": str, "date": str}
 _AGGREGATION_FIELDS = {
@@ -87,4 +87,4 @@ def aggregation_of(body: bytes) -> str | None:
 
 
 def _encode(body: Mapping[str, object]) -> bytes:
-    return escaped(_JSON.encode(body)).encode()
+    return escaped(_json(body)).encode()

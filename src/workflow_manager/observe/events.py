@@ -25,6 +25,7 @@ from workflow_manager.observe.wording import (
     overlap,
     quote,
     span,
+    task_fields,
 )
 
 
@@ -60,6 +61,11 @@ class TaskScheduled(TaskEvent):
     @property
     def message(self) -> str:
         return f"scheduled {describe(self.task)}"
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        # As of any event, but there can be very many of these.
+        return {**task_fields(self.task), "topic": self.topic, "trace_id": self.trace_id}
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
 """Events as log lines: JSON for machines, or a readable form for a terminal."""
 
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -9,8 +8,10 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import Self, TextIO
 
+from workflow_manager.core.fast_json import json_encoder
 from workflow_manager.observe.event import Event, Severity
 
+_json = json_encoder(compact=False)
 _ORDER = {severity: rank for rank, severity in enumerate(Severity)}
 _COLOURS = {Severity.DEBUG: "2", Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 
@@ -80,7 +81,7 @@ class Logs:
             **self._labels,
             **event.fields,
         }
-        return json.dumps(line)
+        return _json(line)
 
     def _text(self, event: Event, time: str) -> str:
         severity = f"{event.severity.value:7}"

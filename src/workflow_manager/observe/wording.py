@@ -47,12 +47,8 @@ def as_fields(name: str, value: object) -> dict[str, object]:
     match value:
         case str() if not isinstance(value, Skip):
             pass  # the most frequent, so that the others are not tried first
-        case IntakeTask(aggregation=aggregation, batch=batch):
-            ours: dict[str, object] = {"batch_id": batch.id, "date": batch.time}
-            return {"aggregation_id": aggregation, **ours, "marker": value.marker}
-        case AggregationTask(aggregation=aggregation, window=window, batches=batches):
-            theirs = {"batch_count": len(batches), "aggregation_window": iso_interval(window)}
-            return {"aggregation_id": aggregation, **theirs, "marker": value.marker}
+        case IntakeTask() | AggregationTask():
+            return task_fields(value)
         case Window():
             return {f"{'aggregation' if name == 'window' else name}_window": iso_interval(value)}
         case Skip():
@@ -60,6 +56,15 @@ def as_fields(name: str, value: object) -> dict[str, object]:
         case tuple():
             return {label: [quote(example.key) for example in value]}
     return {label: moment(value) if isinstance(value, datetime) else value}
+
+
+def task_fields(task: Task) -> dict[str, object]:
+    """A task for machines."""
+    if isinstance(task, AggregationTask):
+        about = {"batch_count": len(task.batches), "aggregation_window": iso_interval(task.window)}
+        return {"aggregation_id": task.aggregation, **about, "marker": task.marker}
+    time, batch_id = task.batch
+    return {"aggregation_id": task.aggregation, "batch_id": batch_id, "date": time, "marker": task.marker}
 
 
 def outcome(report: RunReport) -> str:

@@ -41,6 +41,7 @@ _FIELDS = "items(name),prefixes,nextPageToken"
 _OK = frozenset({200})
 _MEDIA = {"content-type": "application/octet-stream"}
 _WRITE_ID = "write-id"
+_PLAIN = re.compile("[A-Za-z0-9_.~/-]*").fullmatch
 _PERMISSIONS = {
     "list": "storage.objects.list on the bucket",
     "write": "storage.objects.create and, to replace an object, storage.objects.delete on the bucket",
@@ -253,4 +254,6 @@ def _listing(answer: Answer) -> dict[str, Any]:
 
 
 def _quoted(text: str) -> str:
+    if _PLAIN(text):  # quote would look at each character
+        return text.replace("/", "%2F")
     return quote(text, safe="", errors="surrogateescape")
