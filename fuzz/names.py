@@ -16,6 +16,7 @@ sys.path.append(str(Path(__file__).parent.parent / "tests"))
 with atheris.instrument_imports(include=["workflow_manager"]):
     from support.hostile import Listings, batch_objects, check, understood
     from workflow_manager.core.batches import HourOfNames
+    from workflow_manager.core.name_ends import parse_key
     from workflow_manager.core.names import (
         INGESTION_OBJECTS,
         PART_ENDINGS,
@@ -23,7 +24,6 @@ with atheris.instrument_imports(include=["workflow_manager"]):
         aggregation_problem,
         hour_of,
         object_key,
-        parse_key,
     )
 
 SEPARATOR = b"\xfe\xfe"

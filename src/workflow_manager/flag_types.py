@@ -6,7 +6,6 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 
 _UNITS = {
     "ns": 1,
@@ -152,6 +151,8 @@ def several_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
 
 def did_you_mean(text: str, choices: Iterable[str]) -> str:
     """The end of a message on a text that is none of `choices`: the one that was probably meant, if any."""
+    from difflib import get_close_matches  # noqa: PLC0415 (most texts are what was meant)
+
     close = get_close_matches(text, list(choices), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_manager.core.batches import HourOfBatches, HourOfNames, Malformed
+from workflow_manager.core.name_ends import fold_parts, tail_batch, tail_problem
 from workflow_manager.core.names import (
     INGESTION,
     INGESTION_OBJECTS,
@@ -15,9 +16,6 @@ from workflow_manager.core.names import (
     BatchIds,
     BatchObjects,
     Part,
-    fold_parts,
-    tail_batch,
-    tail_problem,
     validation_objects,
     validity_infix,
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from workflow_manager.core.name_ends import parse_key
 from workflow_manager.core.names import (
     INGESTION,
     Batch,
@@ -20,7 +21,6 @@ from workflow_manager.core.names import (
     object_key,
     overlapping_range,
     parse_aggregate_marker,
-    parse_key,
     path_time,
     suffixes,
     validity_infix,

@@ -6,9 +6,9 @@ Go's syntax, which existing deployments use: one or two dashes, `--flag value` o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import partial
 from typing import NamedTuple
 
 from workflow_manager.config.run_flags import Group
@@ -42,12 +42,15 @@ class FlagText(NamedTuple):
 
 @dataclass(slots=True)
 class Parsed:
-    """What a command line says: values by flag, words that belong to no flag, and mistakes."""
+    """What a command line says: values by flag, words that belong to no flag, and mistakes.
+
+    What was meant by unknown flags is looked for only if someone wants to know: another look may know them.
+    """
 
     values: dict[str, object] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
-    unknown: list[Mistake] = field(default_factory=list)
+    unknown: list[Callable[[], Mistake]] = field(default_factory=list)
 
     def all_mistakes(self) -> list[Mistake]:
         """Everything that is wrong with the command line."""
@@ -55,7 +58,7 @@ class Parsed:
             Mistake("", "", f"unexpected word {word!r} (a boolean flag takes =true or =false)")
             for word in self.words
         ]
-        return [*self.unknown, *words, *self.mistakes]
+        return [*(mistake() for mistake in self.unknown), *words, *self.mistakes]
 
 
 def environment_twin(name: str) -> str:
@@ -76,6 +79,10 @@ def strange_variables(environ: Mapping[str, str], flags: "Flags") -> list[str]:
 
 def misspelt_variables(strange: Sequence[str], flags: "Flags") -> list[Mistake]:
     """Those of the `strange` variables that are nearly a flag's twin; the others may be anyone's."""
+    if not strange:
+        return []
+    from difflib import get_close_matches  # noqa: PLC0415 (runs have none, as a rule)
+
     twins = {name.removeprefix(_VARIABLE_PREFIX): twin for name, twin in flags.twins().items()}
     mistakes = []
     for variable in strange:
@@ -140,6 +147,8 @@ class Flags:
 
     def suggestion(self, name: str) -> str:
         """The flag that was probably meant by an unknown name, or nothing."""
+        from difflib import get_close_matches  # noqa: PLC0415 (as above)
+
         return next(iter(get_close_matches(name, self._options, n=1)), "")
 
     def _texts(self, arguments: list[str], parsed: Parsed) -> dict[str, list[str]]:
@@ -156,7 +165,7 @@ class Flags:
             if name in HELP:
                 raise HelpRequested(everything=name == HELP_ALL)
             if (option := self._options.get(name)) is None:
-                parsed.unknown.append(self._unknown(token, name))
+                parsed.unknown.append(partial(self._unknown, token, name))
                 if not equals:
                     _drop_value(arguments)
             elif equals:

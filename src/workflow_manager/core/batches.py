@@ -6,19 +6,14 @@ from operator import eq
 from sys import intern
 from typing import NamedTuple
 
-from workflow_manager.core.names import (
-    PART_ENDINGS,
-    Batch,
-    BatchIds,
-    BatchObjects,
-    Part,
+from workflow_manager.core.name_ends import (
     fold_parts,
     is_usual_tail,
-    path_time,
     split_complete,
     tail_batch,
     tail_problem,
 )
+from workflow_manager.core.names import PART_ENDINGS, Batch, BatchIds, BatchObjects, Part, path_time
 from workflow_manager.core.windows import Window
 
 

@@ -11,7 +11,6 @@ import os
 import random
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -20,6 +19,7 @@ from workflow_manager.core.lease_names import LONGEST, SKEW, LeaseHolder, LeaseN
 from workflow_manager.errors import StorageError
 from workflow_manager.observe.stop_events import LeaseIgnored
 from workflow_manager.ports import Bucket, Observer
+from workflow_manager.random_ids import random_hex
 
 RENEWALS = 4  # times in a lease's duration that it is renewed
 TRIES = 6  # of runs that began at the same moment, before one leaves the work to the other
@@ -100,7 +100,7 @@ class Lease:
         self._wall = wall
         self._sleep = sleep
         self._begun = int(wall())
-        self._run = uuid.uuid4().hex
+        self._run = random_hex()
         self._keys: list[str] = []
         self._ignored: set[str] = set()
         self._known = threading.Event()

@@ -1,7 +1,6 @@
 """Planned tasks -> messages on the queue, in requests as large as it takes, several at a time."""
 
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -15,6 +14,7 @@ from workflow_manager.pipeline.mark import Acknowledged, MarkerWriter
 from workflow_manager.pipeline.message_limits import MessageLimits
 from workflow_manager.pipeline.stage import Stage, WorkerPool
 from workflow_manager.ports import Limits, Message, Observer, TaskQueue
+from workflow_manager.random_ids import random_uuid
 
 MOST_REFUSALS = 5  # requests in a row that fail as a whole before the run stops publishing
 
@@ -98,7 +98,7 @@ class Publisher:
 
     def _within_limits(self, tasks: Iterable[Task]) -> Iterator[Outgoing]:
         for task in tasks:
-            trace_id = str(uuid.uuid4())
+            trace_id = random_uuid()
             body = task.message(trace_id)
             if error := self._limits.refusal(task, self._topics.of(task), len(body)):
                 self._failed(task, error)

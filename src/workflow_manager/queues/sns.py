@@ -11,7 +11,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import ClassVar, Self
 
-from workflow_manager.clouds import aws, aws_batch_requests, sqs_messages
+from workflow_manager.clouds import aws, aws_batch_requests
 from workflow_manager.clouds.http import CloudError
 from workflow_manager.errors import QueueError
 from workflow_manager.ports import Limits, Message, Option, Settings, TopicLimit
@@ -144,6 +144,8 @@ class SnsQueue:
     def dead_letters(self, source: str, topic: str, lease: timedelta) -> DeadLetters:
         """See Redrivable. The source is a queue of SQS in the topic's region, by its name or URL."""
         self.prepare([topic])
+        from workflow_manager.clouds import sqs_messages  # noqa: PLC0415 (runs have no use for it)
+
         sender = aws_batch_requests.BatchSender.open(self.kind, self._settings, sqs_messages.DIALECT)
         self._opened.callback(sender.close)
         return sqs_messages.SqsDeadLetters(sender, sqs_messages.QueueUrls(sender), source, lease)

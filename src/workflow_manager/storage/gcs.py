@@ -6,7 +6,6 @@ can leave out of a listing everything but the names.
 
 import json
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +30,7 @@ from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
+from workflow_manager.random_ids import random_hex
 
 _URL = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/?")
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
@@ -102,7 +102,7 @@ class GcsStore:
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """See ObjectStore."""
-        mine = uuid.uuid4().hex
+        mine = random_hex()
         with self._translated("write", key):
             answer = self._service.send(self._to_create(key, body, mine), frozenset({200, 412}))
             if answer.status == HTTPStatus.OK:
@@ -172,7 +172,7 @@ class GcsStore:
         """As `_to_write`, if there is no such object yet. The metadata has to be in a part of its own."""
         if problem := self.unstorable(key):
             raise CloudError(problem)
-        boundary = uuid.uuid4().hex
+        boundary = random_hex()
         described = json.dumps({"name": key, "metadata": {_WRITE_ID: write_id}})
         parts = (
             (

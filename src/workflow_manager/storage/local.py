@@ -8,7 +8,6 @@ import errno
 import os
 import pwd
 import stat
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
@@ -16,6 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, escaped, location
 from workflow_manager.ports import NobodyCounts, RequestObserver, Settings
+from workflow_manager.random_ids import random_hex
 
 # Files of our own that are not objects, such as those that are still being written.
 RESERVED = b".workflow-manager-"
@@ -238,7 +238,7 @@ class LocalStore:
         if problem := self.unstorable(key):
             raise StorageError("write", location(self.url, key), problem)
         with self._directory(key, make=True) as (name, directory):
-            temporary = RESERVED + uuid.uuid4().hex.encode()
+            temporary = RESERVED + random_hex().encode()
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
                 with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=directory), "wb") as file:

@@ -5,7 +5,6 @@ client of botocore takes fifty times as long to read a listing.
 """
 
 import re
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ from workflow_manager.clouds.service import Service, require
 from workflow_manager.errors import AccessDeniedError, ConfigError, Mistake, StorageError, location
 from workflow_manager.key_range import KeyRange
 from workflow_manager.ports import Settings
+from workflow_manager.random_ids import random_hex
 
 _URL = re.compile(r"s3://([a-z0-9-]+)/([A-Za-z0-9._-]{3,255})/?")
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -115,7 +115,7 @@ class S3Store:
 
         Between the two, another writer may get in: only there, two may both hear that they won.
         """
-        mine = uuid.uuid4().hex
+        mine = random_hex()
         with self._translated("write", key):
             try:
                 answer = self._write(

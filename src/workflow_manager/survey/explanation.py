@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflow_manager.core.marker_record import MarkerRecord, marker_name
+from workflow_manager.core.name_ends import parse_key
 from workflow_manager.core.names import (
     INGESTION,
     Batch,
     Part,
     aggregate_marker,
     intake_marker,
-    parse_key,
     suffixes,
     validity_infix,
 )
