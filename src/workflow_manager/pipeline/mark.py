@@ -4,7 +4,9 @@ import os
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -32,7 +34,7 @@ FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that
 MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops publishing
 FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
 UNMARKED = f"published, but its marker could not be written; {AGAIN}"
-TOGETHER = 10  # markers that are written at once, by stores that can: as many as SNS takes in a request
+TOGETHER = 16  # markers that are written at once, by stores that can; one by one takes more CPU
 AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
 
 
@@ -64,17 +66,18 @@ class UnmarkedLimit:
         self._all = min(first, most)
         self._most = most
         self._taken = 0
-        self._wanted = 0
+        self._enough = 0
         self._turn = threading.Lock()  # one waits for room, the others for their turn
         self._room = threading.Condition()
 
     def take(self, wanted: int) -> int:
         """Wait until some tasks may be published, and say how many: at most `wanted`, at least one."""
         with self._turn, self._room:
-            self._wanted = min(wanted, self._all // 2)
-            self._room.wait_for(lambda: self._all - self._taken >= self._wanted)
-            self._taken += self._wanted
-            return self._wanted
+            self._enough = max(1, min(wanted, self._all // 4))  # rather than a request for each marker
+            self._room.wait_for(lambda: self._all - self._taken >= self._enough)
+            count = min(wanted, self._all - self._taken)
+            self._taken += count
+            return count
 
     def give_back(self, count: int, *, marked: bool) -> None:
         """These tasks are marked now, or were not published."""
@@ -82,7 +85,7 @@ class UnmarkedLimit:
             self._taken -= count
             if marked:
                 self._all = min(self._all + count, self._most)
-            if self._all - self._taken >= self._wanted:
+            if self._all - self._taken >= self._enough:
                 self._room.notify()
 
 
@@ -115,6 +118,7 @@ class MarkerWriter:
         self._stage = Stage("mark", workers // self._together, pool=pool)
         self._sleep = sleep
         self._unmarked_limit = UnmarkedLimit(FIRST_AHEAD, most_ahead(workers))
+        self._waiting: deque[tuple[Acknowledged, str]] = deque()
         self._lock = threading.Lock()
         self._unmarked = 0
         self._writer = this_writer()
@@ -131,8 +135,9 @@ class MarkerWriter:
 
     def submit(self, tasks: Sequence[Acknowledged], topic: str) -> None:
         """Mark tasks that the queue has acknowledged; waits while too many are waiting."""
-        for begin in range(0, len(tasks), self._together):
-            self._stage.submit(self._mark, tasks[begin : begin + self._together], topic)
+        self._waiting.extend((task, topic) for task in tasks)
+        for _ in range(0, len(tasks), self._together):
+            self._stage.submit(self._mark_some)
 
     def drain(self) -> None:
         """Wait until every marker is written or has failed."""
@@ -143,13 +148,22 @@ class MarkerWriter:
         """From the first write of a marker to the last; see Stage."""
         return self._stage.seconds
 
-    def _mark(self, tasks: Sequence[Acknowledged], topic: str) -> None:
+    def _mark_some(self) -> None:
+        """Mark as many as are written at once, of whichever requests; perhaps others have marked all."""
+        taken: list[tuple[Acknowledged, str]] = []
+        with suppress(IndexError):
+            while len(taken) < self._together:
+                taken.append(self._waiting.popleft())
+        if taken:
+            self._mark(taken)
+
+    def _mark(self, tasks: Sequence[tuple[Acknowledged, str]]) -> None:
         pending: dict[str, tuple[Task, MarkerRecord]] | None = None
         try:
             now = timestamp(datetime.now(UTC))
             pending = {
                 task.marker: (task, record_of(task, trace_id, topic, now, self._writer))
-                for task, trace_id in tasks
+                for (task, trace_id), topic in tasks
             }
             for attempt in range(TRIES):
                 self._write(pending, last=attempt == TRIES - 1)
