@@ -105,7 +105,9 @@ class Command:
         ]
 
     def _environ(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_CLOUD_VARIABLES)}
+        # An installed program is compiled; so is one in a checkout, with its first run.
+        left_out = (*_CLOUD_VARIABLES, "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         return kept | {
             "AWS_ACCESS_KEY_ID": "benchmark",
             "AWS_SECRET_ACCESS_KEY": "benchmark",
