@@ -188,7 +188,7 @@ async def serve(port: int, certificate: str) -> None:
     """Listen on a port of 127.0.0.1, or a free one if it is 0, until standard input ends."""
     loop = asyncio.get_running_loop()
     server = Server()
-    context = _tls(Path(certificate)) if certificate else None
+    context = tls_context(Path(certificate)) if certificate else None
     listener = await loop.create_server(
         lambda: Connection(server, loop), "127.0.0.1", port, backlog=1024, ssl=context
     )
@@ -197,7 +197,7 @@ async def serve(port: int, certificate: str) -> None:
     listener.close()
 
 
-def _tls(path: Path) -> ssl.SSLContext:
+def tls_context(path: Path) -> ssl.SSLContext:
     """A certificate for 127.0.0.1 that holds for a week; it and its key are written to `path`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark")])
