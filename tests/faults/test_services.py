@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -111,7 +112,9 @@ def cloud(scenery: Scenery) -> Iterator[Cloud]:
 
 def written(seen: Seen) -> str:
     """What names the object that a request writes, if it writes one."""
-    return seen.path if seen.method == "PUT" else seen.body.decode() if "/upload/" in seen.path else ""
+    if seen.method == "PUT":
+        return seen.path
+    return unquote(seen.path) + seen.body.decode() if "/upload/" in seen.path else ""
 
 
 def marks(seen: Seen) -> bool:

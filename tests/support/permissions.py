@@ -80,7 +80,7 @@ def _google_uses(request: Seen) -> Iterable[Use]:
     path = unquote(urlsplit(request.path).path)
     if found := re.fullmatch(r"(?:/upload)?/storage/v1/b/([^/]+)/o(?:/(.+))?", path):
         listing = request.method == "GET" and not found[2]
-        name = found[2] or ("" if listing else json.loads(request.body.split(b"\r\n")[3])["name"])
+        name = found[2] or ("" if listing else _written(request))
         yield Use(
             "storage.objects.list" if listing else GCS[request.method], f"{found[1]}/{name}".rstrip("/")
         )
@@ -90,6 +90,14 @@ def _google_uses(request: Seen) -> Iterable[Use]:
             yield from (Use(permission, path.rpartition(":")[0] or path) for permission in permissions)
             return
     raise AssertionError(f"what permission does {request.method} {path} need?")
+
+
+def _written(request: Seen) -> str:
+    """The name of the object that an upload writes: in the query, or in the first of two parts."""
+    query = parse_qs(urlsplit(request.path).query)
+    if query["uploadType"] == ["media"]:
+        return query["name"][0]
+    return str(json.loads(request.body.split(b"\r\n")[3])["name"])
 
 
 def statements(*names: str, **values: str) -> list[dict[str, Any]]:
