@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from measuring import Command, Run
-from run import USUAL_QUEUE
+from run import USUAL_QUEUE, parsed
 from scenarios import SCENARIOS, Scenario
 from serving import RunningServer, serving
 
@@ -46,12 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="runs of each, after one to warm up")
     parser.add_argument("--latency", type=float, default=20, help="milliseconds of each request, where any")
     parser.add_argument("--plain", action="store_true", help="no TLS between the commands and the server")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.scenarios) - set(SCENARIOS):
-        parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
-    if arguments.runs < 1 or arguments.latency < 0:
-        parser.error("runs are at least 1, and latency is not negative")
-    return arguments
+    return parsed(parser)
 
 
 def _measure(
@@ -61,7 +56,7 @@ def _measure(
     server.fill(scenario.filling)
 
     def run(command: Command) -> Run:
-        server.reset(arguments.latency / 1000 if scenario.has_latency else 0)
+        server.reset(arguments.latency if scenario.has_latency else 0)
         return command.run(scenario.filling, scenario.flags, scenario.command)
 
     pairs = []

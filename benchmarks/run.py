@@ -66,6 +66,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--flags", default="", help="more flags for the command")
     parser.add_argument("--plain", action="store_true", help="no TLS between the command and the server")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    return parsed(parser)
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, checked; the latency in seconds."""
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - set(SCENARIOS):
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
