@@ -174,7 +174,8 @@ class Service:
         calls = [self._call(request) for request in requests]
         deadline = self._retry_policy.deadline(begin)
         if time.monotonic() >= deadline:
-            return [CloudError("there was no time left to send the request") for _ in requests]
+            late = "there was no time left to send the request"
+            return [call if isinstance(call, CloudError) else CloudError(late) for call in calls]
         answers = self._transport.exchange_all(calls, deadline)
         return [
             call if isinstance(call, CloudError) else self._outcome(*call, answer, accept, parse, attempt)
