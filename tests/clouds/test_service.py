@@ -200,6 +200,12 @@ class TestBounds:
             connect(server.url, RetryPolicy(read_timeout=5, total_timeout=1)).send(GET, OK)
         assert len(server.seen) == 1
 
+    def test_one_that_cannot_be_made_keeps_its_error_when_time_is_up(self, connect: Connect) -> None:
+        service = connect("http://127.0.0.1:1", RetryPolicy(total_timeout=0))
+        unmade, late = service.send_all([CloudError("its name is too long"), GET], OK)
+        assert str(unmade) == "its name is too long"
+        assert str(late) == "there was no time left to send the request"
+
     def test_a_service_that_never_answers_ends_with_the_deadline(
         self, server: Faulty, connect: Connect
     ) -> None:
