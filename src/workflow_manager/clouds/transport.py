@@ -23,6 +23,8 @@ from workflow_manager.ports import RetryPolicy
 
 # As much of an answer as libcurl hands over at once. A page of 1,000 keys has about 300 kB.
 _BUFFER_BYTES = 1 << 16
+# The least that libcurl takes: each handle keeps such a buffer, and a marker has a few hundred bytes.
+_UPLOAD_BUFFER_BYTES = 1 << 14
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 # libcurl would add the first two; with no encoding, a page is read without being unpacked first.
 _OWN_HEADERS = ("accept:", "expect:", "accept-encoding: identity")
@@ -195,6 +197,7 @@ def _fixed_options(retry_policy: RetryPolicy, *, http2: bool) -> Options:
         (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS if http2 else pycurl.CURL_HTTP_VERSION_1_1),
         (pycurl.USERAGENT, f"workflow-manager/{__version__}"),
         (pycurl.BUFFERSIZE, _BUFFER_BYTES),
+        (pycurl.UPLOAD_BUFFERSIZE, _UPLOAD_BUFFER_BYTES),
         (pycurl.CONNECTTIMEOUT_MS, max(1, int(retry_policy.connect_timeout * 1000))),
         # Fewer than one byte a second for so long: libcurl counts in whole seconds.
         (pycurl.LOW_SPEED_LIMIT, 1),
