@@ -64,6 +64,7 @@ def follow(fetch: Callable[[str, str], Page], within: KeyRange) -> Iterator[list
         if following == token and not names:
             raise CloudError("the listing is not advancing: the service returned the same page again")
         token = following
+        del names  # not held while the next page is on its way: many listings run side by side
 
 
 def _check_order(last: str, names: list[str]) -> None:

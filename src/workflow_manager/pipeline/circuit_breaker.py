@@ -84,6 +84,7 @@ class CircuitBreaker:
                 self._succeeded()
             first = False
             yield page
+            del page  # not held while the next one is on its way
 
     def _tried(self, operation: str, name: str, call: Callable[[], T], *, sends: bool = True) -> T:
         begun = self._policy.clock()

@@ -63,6 +63,7 @@ def by_hour(
             end = bisect_left(page, _behind(prefix + found), at)
             current.names.add(page[at:end])
             at = end
+        del page  # not held while the next one is on its way: many listings run side by side
     if current is not None:
         yield current
 
@@ -84,6 +85,7 @@ def in_order(store: Bucket, keys: KeyRange) -> Iterator[Sequence[str]]:
             )
         last = page[-1]
         yield page
+        del page
 
 
 def merged(

@@ -54,17 +54,17 @@ class RangeListing:
         for page in pages:
             held.append(page)
             names += len(page)
+            del page  # not held while the next one is on its way
             if self._split is not None:
                 if names < SPLIT_AFTER:
                     continue
                 self._consider_splitting(self._split, held, names)
             end = batch_range(self._id, self.window).before
-            for one in held:
-                ours = one[: bisect_left(one, end)]
-                yield ours
-                if len(ours) < len(one):
+            while held:
+                there, ours = len(held[0]), bisect_left(held[0], end)
+                yield held.pop(0)[:ours]
+                if ours < there:
                     return
-            held = []
         yield from held
 
     def _consider_splitting(self, split: Split, pages: Sequence[Sequence[str]], names: int) -> None:
