@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given, settings
@@ -38,8 +39,8 @@ def test_threads_are_started_only_when_all_others_are_busy() -> None:
     assert threads == {"some_0"}
 
 
-def idle(stage: Stage) -> None:
-    while not stage._pool._idle:
+def idle(stage: Stage, threads: int = 1) -> None:
+    while stage._pool._idle < threads:
         threading.Event().wait(0.001)
 
 
@@ -100,6 +101,34 @@ def test_calls_of_an_unbounded_stage_may_submit_more_to_it() -> None:
     stage.submit(call, 0)
     stage.drain()
     assert len(made) == 1 + 3 + 9 + 27 + 81
+
+
+def test_of_calls_that_start_in_turn_one_waits_and_the_others_take_no_threads() -> None:
+    stage, room = Stage("some", 9, in_turn=True), threading.Semaphore(0)
+    started, done = queue.Queue[str](), queue.Queue[str]()
+
+    def call() -> None:
+        room.acquire(timeout=LONG)
+        stage.started()
+        started.put(threading.current_thread().name)
+        meet.wait(LONG)
+        done.put(threading.current_thread().name)
+
+    meet = threading.Barrier(3)  # two calls, and the test
+    stage.submit(call)
+    while stage.starting is None:
+        threading.Event().wait(0.001)
+    for _ in range(5):
+        stage.submit(call)
+    for _ in range(3):
+        assert started.empty()
+        room.release(2)
+        assert started.get(timeout=LONG) != started.get(timeout=LONG)
+        meet.wait(LONG)
+        idle(stage, 2)
+    stage.drain()
+    assert done.qsize() == 6
+    assert len(stage._pool._threads) <= 3  # two that have room, and one that waits for it
 
 
 def test_an_error_comes_out_where_the_calls_come_from() -> None:
@@ -185,17 +214,21 @@ def waiting(stage: Stage, submitters: int) -> None:
     calls=st.integers(0, 80),
     failing=st.integers(0, 80),
     bounded=st.booleans(),
+    in_turn=st.booleans(),
+    starts=st.booleans(),
 )
 @settings(max_examples=200, deadline=None)
 def test_whichever_call_fails_nobody_waits_for_ever(
-    workers: int, submitters: int, calls: int, failing: int, *, bounded: bool
+    workers: int, submitters: int, calls: int, failing: int, *, bounded: bool, in_turn: bool, starts: bool
 ) -> None:
-    stage, lock = Stage("some", workers, bounded=bounded), threading.Lock()
+    stage, lock = Stage("some", workers, bounded=bounded, in_turn=in_turn), threading.Lock()
     accepted, refused, made = [], [], []
 
     def call(number: int) -> None:
         with lock:
             made.append(number)
+        if in_turn and (number != failing or starts):
+            stage.started()
         if number == failing:
             raise ValueError("a call failed")
 
@@ -214,11 +247,9 @@ def test_whichever_call_fails_nobody_waits_for_ever(
     for thread in threads:
         thread.join(LONG)
     assert not any(thread.is_alive() for thread in threads)
-    if failing in accepted:
-        with pytest.raises(ValueError, match="a call failed"):
-            stage.drain()
-    else:
+    failed = failing in accepted
+    with pytest.raises(ValueError, match="a call failed") if failed else nullcontext():
         stage.drain()
-        assert not refused
+    assert failed or not refused
     assert sorted(made) == sorted(accepted)
     assert sorted(accepted + refused) == list(range(calls))

@@ -77,7 +77,7 @@ class Publisher:
         self._marker = marker
         self._ledger = ledger
         self._observer = observer
-        self._stage = Stage("publish", workers, pool=pool)
+        self._stage = Stage("publish", workers, in_turn=True, pool=pool)
         self._lock = threading.Lock()
         self._refusals = 0
         self._again = f" again: {marker.reason}" if marker.reason else ""
@@ -106,15 +106,19 @@ class Publisher:
                 yield Outgoing(task, trace_id, Message(body, task.aggregation, task.marker + self._again))
 
     def _publish(self, request: Sequence[Outgoing]) -> None:
-        """Send a request; in parts, while there is no room for all of its markers."""
-        while request:
-            count = self._marker.reserve(len(request))
+        """Send a request, once there is room for its markers; if there is for some, in parts."""
+        count = self._marker.reserve(len(request))
+        self._stage.started()
+        while True:
             marked = 0
             try:
                 marked = self._send(request[:count])
             finally:
                 self._marker.release(count - marked)
             request = request[count:]
+            if not request:
+                return
+            count = self._marker.reserve(len(request))
 
     def _send(self, request: Sequence[Outgoing]) -> int:
         """How many of the tasks were published, and will be marked."""

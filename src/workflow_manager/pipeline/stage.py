@@ -45,6 +45,10 @@ class WorkerPool:
         if not stage.queued:
             stage.queued = True
             self._ready.append(stage)
+        self.serve(stage)
+
+    def serve(self, stage: "Stage") -> None:
+        """Have a thread see to a call that waits in a stage, if it may run one more."""
         if not self._allowed(stage):
             return  # one of its calls that run makes room for this one
         if self._idle:
@@ -61,6 +65,8 @@ class WorkerPool:
         running = stage.running
         if not running:
             return True
+        if stage.starting is not None:
+            return False
         share = max(1, self._most // max(1, self._active))
         return running < min(stage.workers, share) and self._running < self._most
 
@@ -83,25 +89,27 @@ class WorkerPool:
         self._active = 0
 
     def _run(self) -> None:
-        stage: Stage | None = None
+        found: tuple[Stage, Callable[[], None]] | None = None
         error: BaseException | None = None
         while True:
             with self.lock:
-                if stage is not None:
-                    self._done(stage, error)
+                if found is not None:
+                    self._done(*found, error)
+                    found = None  # what it was called with is not held while there is nothing to do
                 found = self._next()
             if found is None:
                 return
-            stage, call = found
             error = None
             try:
-                call()
+                found[1]()
             except BaseException as raised:  # noqa: BLE001 (it is raised where the calls came from)
                 error = raised
 
-    def _done(self, stage: "Stage", error: BaseException | None) -> None:
+    def _done(self, stage: "Stage", call: Callable[[], None], error: BaseException | None) -> None:
         self._running -= 1
         stage.running -= 1
+        if stage.starting is call:
+            stage.starting = None
         if stage.done(error):
             self._active -= 1
             if self._ready:
@@ -129,6 +137,7 @@ class WorkerPool:
             if stage.queued:
                 self._ready.append(stage)
             stage.running += 1
+            stage.starting = call if stage.in_turn else None
             stage.began = stage.began or time.monotonic()
             self._running += 1
             if self._idle and self._ready and self._active > 1:
@@ -145,15 +154,26 @@ class Stage:
     standstill; stages that wait for each other have threads of different pools. Calls of
     an unbounded stage may submit more to that same stage.
 
+    If calls start `in_turn`, each starts when the one before has called `started`, or has ended: of calls
+    that first wait for the same thing, one waits, and the others take no threads.
+
     Not concurrent.futures: a future for each marker, and a caller that is woken for each one
     that is done, take longer than all else that is done for it between two requests.
     """
 
     def __init__(
-        self, name: str, workers: int, *, bounded: bool = True, pool: WorkerPool | None = None
+        self,
+        name: str,
+        workers: int,
+        *,
+        bounded: bool = True,
+        in_turn: bool = False,
+        pool: WorkerPool | None = None,
     ) -> None:
         self.workers = workers
+        self.in_turn = in_turn
         self.running = 0  # this and what follows it are for the pool, which holds the lock
+        self.starting: Callable[[], None] | None = None  # the call that holds up the next, if any
         self.began = 0.0  # when the first call began, on the monotonic clock
         self.waiting: deque[Callable[[], None]] = deque()
         self.queued = False
@@ -183,6 +203,13 @@ class Stage:
             self._outstanding += 1
             self.waiting.append(partial(call, *args, **kwargs))
             self._pool.add(self, first=self._outstanding == 1)
+
+    def started(self) -> None:
+        """Let the next call start; called once by each call of a stage whose calls start in turn."""
+        with self._lock:
+            self.starting = None
+            if self.queued:
+                self._pool.serve(self)
 
     def drain(self) -> None:
         """Wait until all that was submitted is done, and give back threads of its own."""
