@@ -22,6 +22,8 @@ Options = tuple[tuple[int, Any], ...]
 _KEPT_CONNECTIONS = 512
 # Handles that are kept for the next request with the same options. Each takes about 10 kB.
 _KEPT_HANDLES = 128
+# Sockets that are read in one step. Between two, threads can take their answers, which are not all held.
+_MOST_EVENTS = 8
 _LONGEST_FAREWELL = 1.0  # seconds
 CLOSED = -1  # no code of libcurl's: the thread has ended
 
@@ -205,7 +207,7 @@ class _Loop:
         """Do what can be done now; if that is nothing, and `wait` is given, wait for it."""
         act = self._multi.socket_action
         running = len(self.active)
-        for descriptor, events in self._poll.poll(self._timeout() if wait else 0):
+        for descriptor, events in self._poll.poll(self._timeout() if wait else 0, _MOST_EVENTS):
             if descriptor == self._bell:
                 self._heard.recv(4096)
             else:
@@ -270,7 +272,7 @@ class Poll:
         self.register, self.modify, self.unregister = poll.register, poll.modify, poll.unregister
         self._wait = poll.poll
 
-    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+    def poll(self, timeout: float | None, _: int) -> list[tuple[int, int]]:
         """The descriptors at which something has happened within `timeout` seconds, and what."""
         return self._wait(None if timeout is None else timeout * 1000)
 
