@@ -1,13 +1,19 @@
 """What Cloud Storage's URLs and the environment mean, what is asked for, and what is written."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from servers.faulty import Faulty, answer
+from workflow_manager.clouds.http import Answer, CloudError
+from workflow_manager.clouds.paging import Page
 from workflow_manager.errors import ConfigError, MissingExtraError, StorageError
 from workflow_manager.ports import Settings
-from workflow_manager.storage.gcs import GcsStore
+from workflow_manager.storage.gcs import GcsStore, _parsed_keys, _usual_page
 from workflow_manager.testing.store_contract import directories, keys
 
 
@@ -90,6 +96,65 @@ class TestListings:
         server.always = answer(200, b"[1]")
         with pytest.raises(StorageError, match="is not a listing"):
             keys(store)
+
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "compact": {"separators": (",", ":")},
+    "spaced": {},
+    "indented": {"indent": 2},
+    "not escaped": {"ensure_ascii": False},
+}
+# What could look like a part of the page itself, when it stands in a name.
+HOSTILE = st.sampled_from(
+    ['"', "\\", '"},{"name":"', '"}]', '"}]}', "{", "]}", "\\u0022", "items", ":", ",", " "]
+)
+NAMES = st.lists(st.lists(HOSTILE | st.text(max_size=3), max_size=5).map("".join), max_size=6)
+PLAIN_NAMES = st.lists(st.from_regex("[a-z0-9/.-]{1,9}", fullmatch=True), min_size=2, max_size=6)
+
+
+def page(names: Sequence[str], token: str, layout: str, *, token_first: bool, more: dict[str, str]) -> bytes:
+    items = {"items": [{"name": name, **more} for name in names]} if names else {}
+    following = {"nextPageToken": token} if token else {}
+    listing = following | items if token_first else items | following
+    return json.dumps(listing, **LAYOUTS[layout]).encode("utf-8", "surrogatepass")
+
+
+def parsed(body: bytes) -> Page:
+    return _parsed_keys(Answer(200, {}, body))
+
+
+class TestPages:
+    @given(
+        names=NAMES | PLAIN_NAMES,
+        token=st.just("") | st.text(min_size=1, max_size=5),
+        layout=st.sampled_from(sorted(LAYOUTS)),
+        token_first=st.booleans(),
+        more=st.sampled_from([{}, {"size": "2"}]),
+    )
+    def test_the_names_and_the_token_are_those_of_the_json_whatever_is_in_them(
+        self, names: list[str], token: str, layout: str, *, token_first: bool, more: dict[str, str]
+    ) -> None:
+        body = page(names, token, layout, token_first=token_first, more=more)
+        assert parsed(body) == Page(names, token)
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    @pytest.mark.parametrize("token", ["", "Cg9hL2I="])
+    @pytest.mark.parametrize("token_first", [False, True])
+    def test_usual_pages_are_read_without_a_parser_of_json(
+        self, layout: str, token: str, *, token_first: bool
+    ) -> None:
+        names = ["a/2026/11/27/10/00/b.batch", "a/2026/11/27/10/00/b.batch.avro", "c"]
+        body = page(names, token, layout, token_first=token_first, more={})
+        assert _usual_page(body) == Page(names, token)
+
+    @given(names=NAMES | PLAIN_NAMES, token=st.just("") | st.just("next"), token_first=st.booleans())
+    def test_a_page_that_breaks_off_anywhere_is_an_error(
+        self, names: list[str], token: str, *, token_first: bool
+    ) -> None:
+        body = page(names, token, "compact", token_first=token_first, more={})
+        for end in range(len(body)):
+            with pytest.raises(CloudError, match="broke off"):
+                parsed(body[:end])
 
 
 @pytest.mark.parametrize(

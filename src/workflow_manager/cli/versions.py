@@ -9,7 +9,6 @@ from workflow_manager import __version__
 _PACKAGES = (
     "botocore",
     "google-auth",
-    "orjson",
     "nats-py",
     "pika",
     "redis",
