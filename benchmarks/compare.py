@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from measuring import Command, Run
-from run import USUAL_QUEUE, parsed
+from run import USUAL_QUEUE, add_protocols, parsed, served
 from scenarios import SCENARIOS, Scenario
-from serving import RunningServer, serving
+from serving import RunningServer
 
 # What is compared of a run, and how it is shown.
 _FIGURES = (("wall", "wall s", ".2f"), ("cpu", "CPU s", ".2f"), ("memory", "peak MB", ".0f"))
@@ -21,7 +21,7 @@ def main() -> int:
     """Measure what the command line asks for; 0 if every run did what it had to."""
     arguments = _arguments()
     print(f"{'scenario':8}" + "".join(f"  {title:>16}  ratio" for _, title, _ in _FIGURES))
-    with serving(tls=not arguments.plain) as server:
+    with served(arguments) as server:
         queue = USUAL_QUEUE[arguments.storage]
         before, after = (
             Command(path, arguments.storage, queue, server) for path in (arguments.before, arguments.command)
@@ -45,7 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--storage", choices=("s3", "gcs"), default="s3")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, after one to warm up")
     parser.add_argument("--latency", type=float, default=20, help="milliseconds of each request, where any")
-    parser.add_argument("--plain", action="store_true", help="no TLS between the commands and the server")
+    add_protocols(parser)
     return parsed(parser)
 
 

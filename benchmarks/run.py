@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 
 from measuring import Command, Run, median
@@ -26,7 +26,7 @@ def main() -> int:
     queue = arguments.queue or USUAL_QUEUE[arguments.storage]
     results = []
     with ExitStack() as open_until_the_end:
-        server = open_until_the_end.enter_context(serving(tls=not arguments.plain))
+        server = open_until_the_end.enter_context(served(arguments))
         speed = raw_speed(server, arguments.latency)
         if not arguments.json:
             print(
@@ -64,9 +64,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="runs of each, besides one to warm up (3)")
     parser.add_argument("--command", default="", help="the command, if not the one beside this Python")
     parser.add_argument("--flags", default="", help="more flags for the command")
-    parser.add_argument("--plain", action="store_true", help="no TLS between the command and the server")
+    add_protocols(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return parsed(parser)
+
+
+def add_protocols(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say how the command talks to the server."""
+    parser.add_argument("--plain", action="store_true", help="no TLS between the command and the server")
+    parser.add_argument("--http1", action="store_true", help="no HTTP/2, which Google's services offer")
+
+
+def served(arguments: argparse.Namespace) -> AbstractContextManager[RunningServer]:
+    """The server as the arguments want it. Amazon's S3, SNS and SQS have no HTTP/2."""
+    http2 = arguments.storage == "gcs" and not arguments.http1
+    return serving(tls=not arguments.plain, http2=http2)
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:

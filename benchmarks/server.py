@@ -15,16 +15,11 @@ import json
 import ssl
 import sys
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 import amazon
+import certificate
 import googlecloud
 from bucket import Bucket
 from filling import BUCKETS, OWN_BUCKET, Filling, objects
@@ -184,11 +179,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def serve(port: int, certificate: str) -> None:
+async def serve(port: int, certificate_file: str) -> None:
     """Listen on a port of 127.0.0.1, or a free one if it is 0, until standard input ends."""
     loop = asyncio.get_running_loop()
     server = Server()
-    context = tls_context(Path(certificate)) if certificate else None
+    context = tls_context(Path(certificate_file)) if certificate_file else None
     listener = await loop.create_server(
         lambda: Connection(server, loop), "127.0.0.1", port, backlog=1024, ssl=context
     )
@@ -198,21 +193,8 @@ async def serve(port: int, certificate: str) -> None:
 
 
 def tls_context(path: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1 that holds for a week; it and its key are written to `path`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=7))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(signed.public_bytes(pem) + secret)
+    """TLS with a certificate that is made now; it and its key are written to `path`."""
+    certificate.write(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from filling import INGESTION_BUCKET, OWN_BUCKET, Filling
+from http2_front import http2_front
 
 _SERVER = Path(__file__).with_name("server.py")
+_CERTIFICATE = Path(__file__).with_name("certificate.py")
 _PAGE = f"GET /{INGESTION_BUCKET}/?list-type=2 HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 _WRITE = (
     f"PUT /{OWN_BUCKET}/task-markers/raw HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx".encode()
@@ -78,21 +80,32 @@ class RunningServer:
 
 
 @contextmanager
-def serving(*, tls: bool) -> Iterator[RunningServer]:
-    """A server for as long as the context lasts."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            [sys.executable, str(_SERVER), "--certificate", f"{folder}/certificate.pem" if tls else ""],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as process,
-    ):
+def serving(*, tls: bool, http2: bool = False) -> Iterator[RunningServer]:
+    """A server for as long as the context lasts; with TLS it can offer HTTP/2 too."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = f"{folder}/certificate.pem" if tls else ""
+        if not (tls and http2):
+            with _server(certificate) as port:
+                yield RunningServer(port, certificate)
+            return
+        # In a process of its own, so that this one stays small: see measuring.spawn.
+        subprocess.run([sys.executable, str(_CERTIFICATE), certificate], check=True)
+        with _server("") as behind, http2_front(behind, certificate) as port:
+            yield RunningServer(port, certificate)
+
+
+@contextmanager
+def _server(certificate: str) -> Iterator[int]:
+    """The port of a server, which makes its certificate if it is given a file for it."""
+    with subprocess.Popen(
+        [sys.executable, str(_SERVER), "--certificate", certificate],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            port = int(process.stdout.readline())
-            yield RunningServer(port, f"{folder}/certificate.pem" if tls else "")
+            yield int(process.stdout.readline())
         finally:
             process.stdin.close()
 

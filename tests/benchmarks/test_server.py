@@ -1,12 +1,16 @@
 """The benchmarks' server keeps to the protocols, as the stores and the queue's requests see them."""
 
+import socket
+import ssl
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import ClassVar
 
 import pytest
 
+import http2_front
 from filling import OWN_BUCKET, Filling
+from servers.process import absent
 from serving import RunningServer, serving
 from workflow_manager.ports import ObjectStore, Settings
 from workflow_manager.storage.gcs import GcsStore
@@ -43,6 +47,34 @@ class TestCloudStorage(StoreContract):
         store = GcsStore.open(f"gs://{OWN_BUCKET}", Settings(environ=environ))
         yield store
         store.close()
+
+
+@pytest.fixture(scope="module")
+def front() -> Iterator[RunningServer]:
+    if http2_front.program() is None:
+        absent(http2_front.HOW_TO_GET)
+    with serving(tls=True, http2=True) as running:
+        yield running
+
+
+class TestCloudStorageOverHttp2(TestCloudStorage):
+    @pytest.fixture
+    def store(self, front: RunningServer) -> Iterator[ObjectStore]:
+        front.fill(EMPTY)
+        environ = {"STORAGE_EMULATOR_HOST": front.url, "REQUESTS_CA_BUNDLE": front.certificate}
+        store = GcsStore.open(f"gs://{OWN_BUCKET}", Settings(environ=environ))
+        yield store
+        store.close()
+
+    def test_it_offers_both_versions(self, front: RunningServer) -> None:
+        for offered in (["h2", "http/1.1"], ["http/1.1"]):
+            context = ssl.create_default_context(cafile=front.certificate)
+            context.set_alpn_protocols(offered)
+            with (
+                socket.create_connection(("127.0.0.1", front.port)) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+            ):
+                assert connection.selected_alpn_protocol() == offered[0]
 
 
 SNS = (
