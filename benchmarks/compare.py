@@ -14,7 +14,7 @@ from scenarios import SCENARIOS, Scenario
 from serving import RunningServer
 
 # What is compared of a run, and how it is shown.
-_FIGURES = (("wall", "wall s", ".2f"), ("cpu", "CPU s", ".2f"), ("memory", "peak MB", ".0f"))
+_FIGURES = (("wall", "wall s", ".2f"), ("cpu", "CPU s", ".2f"), ("memory", "peak MB", ".1f"))
 
 
 def main() -> int:

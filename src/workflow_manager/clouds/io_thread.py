@@ -4,14 +4,14 @@ Callers prepare a transfer, hand it over and wait. libcurl keeps connections, TL
 names and the parsed certificates of all transfers in one place, which only this thread touches.
 """
 
+import os
 import select
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from io import BytesIO
+from io import BytesIO, FileIO
 from typing import Any
 
 import pycurl
@@ -89,8 +89,8 @@ class IoThread:
         self._lock = threading.Lock()
         self._incoming: deque[Transfer] = deque()
         self._idle: dict[Options, deque[Transfer]] = {}
-        # A socket, which once closed stays closed: the number of a closed pipe may soon be another file's.
-        self._bell: socket.socket | None = None
+        # A file of Python's, which once closed stays closed: its number may soon be another file's.
+        self._bell: FileIO | None = None
         self._sleeping = False
         self._ended = False
         self._thread: threading.Thread | None = None
@@ -143,16 +143,18 @@ class IoThread:
             self._thread.join(_LONGEST_FAREWELL)
 
     def _start(self) -> None:
-        self._bell, heard = socket.socketpair()
-        loop = _Loop(heard)
+        heard, bell = os.pipe()
+        self._bell = FileIO(bell, "wb")
+        os.set_blocking(bell, False)
+        loop = _Loop(FileIO(heard))
         self._thread = threading.Thread(target=self._work, args=(loop,), name="requests", daemon=True)
         self._thread.start()
 
     def _ring(self) -> None:
         """Wake the thread up."""
         if self._bell is not None:
-            with suppress(OSError):  # it has ended meanwhile
-                self._bell.send(b"\0")
+            with suppress(OSError, ValueError):  # it has ended meanwhile
+                self._bell.write(b"\0")
 
     def _work(self, loop: "_Loop") -> None:
         message = "the connections were closed"
@@ -181,7 +183,7 @@ class IoThread:
 class _Loop:
     """libcurl's transfers and their sockets: one step after the other, on one thread."""
 
-    def __init__(self, heard: socket.socket) -> None:
+    def __init__(self, heard: FileIO) -> None:
         self.active: dict[Any, Transfer] = {}
         self._heard = heard
         self._bell = heard.fileno()
@@ -215,7 +217,7 @@ class _Loop:
         running = len(self.active)
         for descriptor, events in self._poll.poll(longest if wait else 0, _MOST_EVENTS):
             if descriptor == self._bell:
-                self._heard.recv(4096)
+                self._heard.read(4096)
             else:
                 _, running = act(descriptor, _ACTIONS.get(events, pycurl.CSELECT_ERR))
         if running < len(self.active):

@@ -14,7 +14,6 @@ jitter"), so that many workers do not come back at the same moment. A service th
 in `Retry-After` is given that time, but no more than LONGEST_WISH.
 """
 
-import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from workflow_manager.clouds.http import ALWAYS, Answer, Call, CloudError, Error
 from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
 from workflow_manager.errors import MissingExtraError
 from workflow_manager.ports import NobodyCounts, RequestObserver, RetryPolicy
+from workflow_manager.random_ids import random_between
 
 T = TypeVar("T")
 
@@ -258,7 +258,7 @@ def _as_it_is(answer: Answer) -> Answer:
 
 def pause(attempt: int, wish: float = 0.0) -> float:
     """Seconds to wait after a try that failed, at random; `wish` is what the service asks for."""
-    backoff = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)))  # noqa: S311 (no secret)
+    backoff = random_between(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)))
     return max(backoff, min(wish, LONGEST_WISH))
 
 

@@ -8,7 +8,6 @@ object is ever replaced or taken over, and one that a killed run has left behind
 
 import math
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from workflow_manager.core.lease_names import LONGEST, SKEW, LeaseHolder, LeaseN
 from workflow_manager.errors import StorageError
 from workflow_manager.observe.stop_events import LeaseIgnored
 from workflow_manager.ports import Bucket, Observer
-from workflow_manager.random_ids import random_hex
+from workflow_manager.random_ids import random_between, random_hex
 
 RENEWALS = 4  # times in a lease's duration that it is renewed
 TRIES = 6  # of runs that began at the same moment, before one leaves the work to the other
@@ -156,7 +155,7 @@ class Lease:
             self._remove(self._keys)
             if attempt == TRIES - 1 or any(self._wall() - other.begun > SETTLED for other in others):
                 break
-            self._sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 (no secret)
+            self._sleep(FIRST_PAUSE * 2**attempt * random_between(0, 1))
         return max(others).holder()
 
     def _write(self) -> None:

@@ -1,7 +1,6 @@
 """Write the marker of a task whose message is confirmed, and only then."""
 
 import os
-import random
 import threading
 import time
 from collections import deque
@@ -28,6 +27,7 @@ from workflow_manager.observe.wording import AGAIN
 from workflow_manager.pipeline.ledger import Ledger
 from workflow_manager.pipeline.stage import Stage, WorkerPool
 from workflow_manager.ports import BatchWriter, Bucket, Observer
+from workflow_manager.random_ids import random_between
 
 TRIES = 3
 FIRST_PAUSE = 0.2  # seconds; doubled each time, and shortened at random so that many do not retry at once
@@ -169,7 +169,7 @@ class MarkerWriter:
                 self._write(pending, last=attempt == TRIES - 1)
                 if not pending:
                     break
-                self._sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)
+                self._sleep(FIRST_PAUSE * 2**attempt * random_between(0.5, 1))
         except BaseException as error:
             # Nothing can be marked any more, and whoever waits for room must come to know.
             try:
