@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 import pycurl
 
-from workflow_manager.clouds.io_thread import Transfer
+from workflow_manager.clouds.transfer import Transfer
 
 
 class Stream:

@@ -14,10 +14,10 @@ import pycurl
 from workflow_manager import __version__
 from workflow_manager.clouds.connect_options import connect_options, endpoint_parts, tls_options
 from workflow_manager.clouds.http import Answer, Call, CloudError, Request
-from workflow_manager.clouds.io_thread import Options, Transfer
 from workflow_manager.clouds.shared_io import close_shared, open_shared
 from workflow_manager.clouds.streaming import Stream
 from workflow_manager.clouds.tls_settings import AS_THE_ENVIRONMENT_SAYS, TlsSettings
+from workflow_manager.clouds.transfer import Options, Transfer
 from workflow_manager.clouds.transport_errors import explained
 from workflow_manager.ports import RetryPolicy
 

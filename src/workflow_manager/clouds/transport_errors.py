@@ -5,7 +5,8 @@ import os
 import pycurl
 
 from workflow_manager.clouds.http import ALWAYS, CONNECT_TRIES, CloudError, unfinished
-from workflow_manager.clouds.io_thread import CLOSED, Transfer
+from workflow_manager.clouds.io_thread import CLOSED
+from workflow_manager.clouds.transfer import Transfer
 from workflow_manager.ports import RetryPolicy
 
 # Codes that PycURL has no names for: https://curl.se/libcurl/c/libcurl-errors.html
