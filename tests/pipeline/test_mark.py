@@ -9,7 +9,7 @@ from workflow_manager.core.names import Batch
 from workflow_manager.core.task_messages import IntakeTask
 from workflow_manager.errors import StorageError
 from workflow_manager.pipeline.ledger import Ledger
-from workflow_manager.pipeline.mark import TOGETHER, Acknowledged, MarkerWriter, UnmarkedLimit
+from workflow_manager.pipeline.mark import GROWTH, TOGETHER, Acknowledged, MarkerWriter, UnmarkedLimit
 from workflow_manager.storage.memory import MemoryStore
 
 
@@ -55,9 +55,11 @@ def test_markers_of_several_requests_are_written_together() -> None:
 
 def test_a_request_takes_the_room_that_there_is() -> None:
     limit = UnmarkedLimit(20, 256)
-    assert limit.take(40) == 20
+    assert limit.take(100) == 20
     limit.give_back(16, marked=True)
-    assert limit.take(40) == 32
+    assert limit.take(100) == 16 + GROWTH * 16
+    limit.give_back(64, marked=True)
+    assert limit.take(1000) == 256 - 4
 
 
 def test_a_request_waits_for_a_quarter_of_the_room() -> None:

@@ -35,6 +35,7 @@ MOST_UNMARKED = 10  # tasks that may be published in vain before the run stops p
 FIRST_AHEAD = 2 * MOST_UNMARKED  # tasks that may be published before the first marker is written
 UNMARKED = f"published, but its marker could not be written; {AGAIN}"
 TOGETHER = 16  # markers that are written at once, by stores that can; one by one takes more CPU
+GROWTH = 3  # tasks more that may be published ahead for each of the first markers that are written
 AHEAD = 4  # tasks for each worker that may be published and not yet marked, later on
 
 
@@ -84,7 +85,7 @@ class UnmarkedLimit:
         with self._room:
             self._taken -= count
             if marked:
-                self._all = min(self._all + count, self._most)
+                self._all = min(self._all + GROWTH * count, self._most)
             if self._all - self._taken >= self._enough:
                 self._room.notify()
 
