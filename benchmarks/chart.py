@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-_LEFT, _WIDTH, _ROW, _TOP = 330, 420, 26, 34
+_LEFT, _WIDTH, _ROW, _TOP = 410, 420, 26, 34
 _MOST = 1000  # times faster, at the right edge; the scale is logarithmic
 _COLOURS = {"s3": "#d9822b", "gcs": "#2b6cb0"}
 _GREY = "#777"
