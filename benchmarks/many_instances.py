@@ -29,10 +29,11 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=300)
     parser.add_argument("--separate", type=int, default=10, help="separate processes to measure")
     parser.add_argument("--latency", type=float, default=20, help="milliseconds a request takes (20)")
+    parser.add_argument("--http1", action="store_true", help="no HTTP/2, which Google's services offer")
     arguments = parser.parse_args()
     print("| batches | one process: wall s | CPU s | MB | separate: wall s each | CPU s for all | MB each |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    with serving(tls=False) as server, tempfile.TemporaryDirectory() as directory:
+    with serving(tls=True, http2=not arguments.http1) as server, tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "fleet.yaml"
         path.write_text(_file(arguments.instances))
         for about, marked in (("marked", 1), ("new", 0)):
@@ -69,6 +70,7 @@ def _run(server: RunningServer, path: Path, arguments: argparse.Namespace, more:
     server.own_buckets(arguments.instances)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(_CLOUD_VARIABLES)}
     environ |= {"STORAGE_EMULATOR_HOST": server.url, "PUBSUB_EMULATOR_HOST": server.url}
+    environ |= {"REQUESTS_CA_BUNDLE": server.certificate, "NO_PROXY": "127.0.0.1"}
     windows = {"intake-max-age": MAX_AGE, "aggregation-period": PERIOD, "grace-period": GRACE}
     lengths = [f"--{flag}={length.total_seconds():.0f}s" for flag, length in windows.items()]
     flags = ["run", "--config", str(path), *_FLAGS, f"--now={NOW.isoformat()}", *lengths, "--log-level=error"]
