@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from measuring import Command, Run
-from run import USUAL_QUEUE, add_protocols, parsed, served
+from run import USUAL_QUEUE, parsed
 from scenarios import SCENARIOS, Scenario
-from serving import RunningServer
+from serving import RunningServer, add_protocols, served
 
 # What is compared of a run, and how it is shown.
 _FIGURES = (("wall", "wall s", ".2f"), ("cpu", "CPU s", ".2f"), ("memory", "peak MB", ".1f"))

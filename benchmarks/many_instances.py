@@ -8,19 +8,17 @@ are asked for, and their CPU time is given for all instances.
 """
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 
 from filling import GRACE, INGESTION_BUCKET, MAX_AGE, NOW, PEER_BUCKET, PERIOD, Filling
-from measuring import Ended, installed, spawn
-from serving import RunningServer, serving
+from measuring import Ended, environ_for, installed, spawn
+from serving import RunningServer, add_protocols, served
 
 _FLAGS = (
     *("--task-queue-kind=gcp-pubsub", "--gcp-project-id=benchmark"),
     *("--intake-tasks-topic=intake", "--aggregate-tasks-topic=aggregate"),
 )
-_CLOUD_VARIABLES = ("AWS_", "GOOGLE_", "WORKFLOW_MANAGER_", "STORAGE_", "PUBSUB_")
 
 
 def main() -> None:
@@ -29,11 +27,12 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=300)
     parser.add_argument("--separate", type=int, default=10, help="separate processes to measure")
     parser.add_argument("--latency", type=float, default=20, help="milliseconds a request takes (20)")
-    parser.add_argument("--http1", action="store_true", help="no HTTP/2, which Google's services offer")
+    add_protocols(parser)
+    parser.set_defaults(storage="gcs")
     arguments = parser.parse_args()
     print("| batches | one process: wall s | CPU s | MB | separate: wall s each | CPU s for all | MB each |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    with serving(tls=True, http2=not arguments.http1) as server, tempfile.TemporaryDirectory() as directory:
+    with served(arguments) as server, tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "fleet.yaml"
         path.write_text(_file(arguments.instances))
         for about, marked in (("marked", 1), ("new", 0)):
@@ -68,13 +67,10 @@ def _file(instances: int) -> str:
 def _run(server: RunningServer, path: Path, arguments: argparse.Namespace, more: list[str]) -> Ended:
     server.reset(arguments.latency / 1000)
     server.own_buckets(arguments.instances)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(_CLOUD_VARIABLES)}
-    environ |= {"STORAGE_EMULATOR_HOST": server.url, "PUBSUB_EMULATOR_HOST": server.url}
-    environ |= {"REQUESTS_CA_BUNDLE": server.certificate, "NO_PROXY": "127.0.0.1"}
     windows = {"intake-max-age": MAX_AGE, "aggregation-period": PERIOD, "grace-period": GRACE}
     lengths = [f"--{flag}={length.total_seconds():.0f}s" for flag, length in windows.items()]
     flags = ["run", "--config", str(path), *_FLAGS, f"--now={NOW.isoformat()}", *lengths, "--log-level=error"]
-    ended = spawn([installed(), *flags, *more], environ)
+    ended = spawn([installed(), *flags, *more], environ_for(server))
     if ended.status:
         raise RuntimeError(f"exit status {ended.status}\n{ended.errors[-3000:]}")
     return ended

@@ -73,7 +73,7 @@ class Command:
             program = [sys.executable, str(_IN_MEMORY), json.dumps(asdict(filling)), *flags]
         else:
             program = [self._path, *flags]
-        ended = spawn(program, self._environ())
+        ended = spawn(program, environ_for(self._server))
         if ended.status:
             raise RuntimeError(f"{' '.join(program)}\nexit status {ended.status}\n{ended.errors[-3000:]}")
         user, system, memory = ended.usage
@@ -105,19 +105,21 @@ class Command:
             f"--grace-period={GRACE.total_seconds():.0f}s",
         ]
 
-    def _environ(self) -> dict[str, str]:
-        # An installed program is compiled; so is one in a checkout, with its first run.
-        left_out = (*_CLOUD_VARIABLES, "PYTHONDONTWRITEBYTECODE")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-        return kept | {
-            "AWS_ACCESS_KEY_ID": "benchmark",
-            "AWS_SECRET_ACCESS_KEY": "benchmark",
-            "AWS_ENDPOINT_URL": self._server.url,
-            "STORAGE_EMULATOR_HOST": self._server.url,
-            "PUBSUB_EMULATOR_HOST": self._server.url,
-            "REQUESTS_CA_BUNDLE": self._server.certificate,
-            "NO_PROXY": "127.0.0.1",
-        }
+
+def environ_for(server: RunningServer) -> dict[str, str]:
+    """The environment of a command that uses the server for each kind of cloud."""
+    # An installed program is compiled; so is one in a checkout, with its first run.
+    left_out = (*_CLOUD_VARIABLES, "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return kept | {
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+        "AWS_ENDPOINT_URL": server.url,
+        "STORAGE_EMULATOR_HOST": server.url,
+        "PUBSUB_EMULATOR_HOST": server.url,
+        "REQUESTS_CA_BUNDLE": server.certificate,
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 def median(runs: Sequence[Run]) -> Run:

@@ -9,12 +9,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict
 
 from measuring import Command, Run, median
 from scenarios import REFERENCE_LATENCY, SCENARIOS, Scenario
-from serving import RunningServer, Speed, raw_speed, serving
+from serving import RunningServer, Speed, add_protocols, raw_speed, served
 from table import header, row
 
 USUAL_QUEUE = {"s3": "sns", "gcs": "pubsub", "memory": "memory"}
@@ -67,18 +67,6 @@ def _arguments() -> argparse.Namespace:
     add_protocols(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return parsed(parser)
-
-
-def add_protocols(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say how the command talks to the server."""
-    parser.add_argument("--plain", action="store_true", help="no TLS between the command and the server")
-    parser.add_argument("--http1", action="store_true", help="no HTTP/2, which Google's services offer")
-
-
-def served(arguments: argparse.Namespace) -> AbstractContextManager[RunningServer]:
-    """The server as the arguments want it. Amazon's S3, SNS and SQS have no HTTP/2."""
-    http2 = arguments.storage == "gcs" and not arguments.http1
-    return serving(tls=not arguments.plain, http2=http2)
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:

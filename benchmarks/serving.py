@@ -1,5 +1,6 @@
 """The server as a process of its own, as the other scripts use it, and how fast it is by itself."""
 
+import argparse
 import json
 import socket
 import ssl
@@ -8,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -108,6 +109,18 @@ def _server(certificate: str) -> Iterator[int]:
             yield int(process.stdout.readline())
         finally:
             process.stdin.close()
+
+
+def add_protocols(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say how the command talks to the server."""
+    parser.add_argument("--plain", action="store_true", help="no TLS between the command and the server")
+    parser.add_argument("--http1", action="store_true", help="no HTTP/2, which Google's services offer")
+
+
+def served(arguments: argparse.Namespace) -> AbstractContextManager[RunningServer]:
+    """The server as the arguments want it. Amazon's S3, SNS and SQS have no HTTP/2."""
+    http2 = arguments.storage == "gcs" and not arguments.http1
+    return serving(tls=not arguments.plain, http2=http2)
 
 
 @dataclass(frozen=True, slots=True)
