@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,11 @@ def program() -> str | None:
 def http2_front(port: int, certificate: str) -> Iterator[int]:
     """A port of 127.0.0.1 that passes requests on to another; HTTP/1.1 is there for those that want it.
 
-    `certificate` is a file with a certificate and its key. Raises RuntimeError if nghttpx is not there.
+    `certificate` is a file with a certificate and its key. Ends the script if nghttpx is not there.
     """
     nghttpx = program()
     if nghttpx is None:
-        raise RuntimeError(f"nghttpx is not installed. {HOW_TO_GET}, or measure with --http1")
+        sys.exit(f"nghttpx is not installed. {HOW_TO_GET}, or measure with --http1")
     with socket.create_server(("127.0.0.1", 0)) as free:
         front: int = free.getsockname()[1]
     options = ["--conf=/dev/null", "--errorlog-file=/dev/null", "--log-level=FATAL", "--workers=1"]
